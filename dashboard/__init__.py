@@ -1,0 +1,1 @@
+"""Detour's dashboard: shows what the store holds."""

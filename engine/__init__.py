@@ -1,0 +1,1 @@
+"""Detour's engine: trains, measures and analyses."""

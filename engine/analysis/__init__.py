@@ -1,0 +1,1 @@
+"""Analyses of traces: arrays in, results with their uncertainty out."""
