@@ -1,0 +1,1 @@
+"""Training of many seeds and arms together, in one stacked batch."""

@@ -1,0 +1,92 @@
+"""The orders in which examples are visited; each is a function of the seed and the epoch alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from data.errors import LabError
+
+Order = Int[np.ndarray, " visited"]
+
+
+def generator(seed: int, epoch: int) -> np.random.Generator:
+    """Return the generator of one seed's epoch, the same alone, among others, resumed, or on a GPU."""
+    return np.random.default_rng((seed, epoch))
+
+
+def single_shuffle(examples: int, seed: int, epoch: int) -> Order:
+    """One permutation per seed, kept: the one that Random Reshuffle draws in the seed's first epoch."""
+    return generator(seed, 0).permutation(examples)
+
+
+def random_reshuffle(examples: int, seed: int, epoch: int) -> Order:
+    """A new permutation every epoch."""
+    return generator(seed, epoch).permutation(examples)
+
+
+def incremental(examples: int, seed: int, epoch: int) -> Order:
+    """The order of the data set, for every seed."""
+    return np.arange(examples)
+
+
+def with_replacement(examples: int, seed: int, epoch: int) -> Order:
+    """As many indices as there are examples, drawn with replacement."""
+    return generator(seed, epoch).integers(examples, size=examples)
+
+
+def flip_flop(examples: int, seed: int, epoch: int) -> Order:
+    """Random Reshuffle in even epochs; every odd epoch goes back over the one before."""
+    order = random_reshuffle(examples, seed, epoch - epoch % 2)
+    return order[::-1].copy() if epoch % 2 else order
+
+
+def repeated_subset(examples: int, seed: int, epoch: int, fraction: float = 0.1) -> Order:
+    """The next ``fraction`` of a permutation each round; its tail is joined to its head, then reshuffled.
+
+    Source:
+        Okanovic et al. 2023, RS2 without replacement.
+    """
+    size = max(1, round(fraction * examples))
+    rounds = -(-examples // size)
+    shuffled = generator(seed, epoch // rounds).permutation(examples)
+    return shuffled[(epoch % rounds * size + np.arange(size)) % examples]
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """An order by name.
+
+    Attributes:
+        title: the field's name for it.
+        order: ``order(examples, seed, epoch)``, indices in the order visited.
+        source: who defined it.
+    """
+
+    title: str
+    order: Callable[[int, int, int], Order]
+    source: str
+
+
+ORDERINGS = {
+    "SS": Ordering("Single Shuffle", single_shuffle, "Safran & Shamir 2020"),
+    "RR": Ordering("Random Reshuffle", random_reshuffle, "Gurbuzbalaban et al. 2021"),
+    "IGM": Ordering("Incremental gradient method", incremental, "Bertsekas 2011"),
+    "WR": Ordering("With replacement", with_replacement, "Robbins & Monro 1951"),
+    "FlipFlop": Ordering("FlipFlop", flip_flop, "Rajput, Lee & Papailiopoulos 2022"),
+    "RS2": Ordering("Repeated sampling of random subsets", repeated_subset, "Okanovic et al. 2023"),
+}
+
+
+def ordering(name: str) -> Ordering:
+    """Return the ordering of that name.
+
+    Raises:
+        LabError: there is no such ordering; the message names those there are.
+    """
+    if name not in ORDERINGS:
+        raise LabError(
+            "Unknown ordering", f"There is no ordering `{name}`.", f"Choose one of: {', '.join(ORDERINGS)}."
+        )
+    return ORDERINGS[name]
