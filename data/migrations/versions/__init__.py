@@ -1,0 +1,1 @@
+"""One revision of the catalogue a file."""

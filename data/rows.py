@@ -1,0 +1,120 @@
+"""What the catalogue gives back: plain frozen records, never live database objects."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+Source = Literal["engine", "upload"]
+RunStatus = Literal["queued", "running", "done", "diverged", "stopped", "failed"]
+JobStatus = Literal["queued", "running", "done", "failed", "stopped"]
+JobKind = Literal["train", "fit"]
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A study: the claim it tests and how it was set up."""
+
+    name: str
+    title: str
+    claim: str
+    config: dict[str, Any]
+    source: Source
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One arm and seed, trained once; `finals` holds the last value of each metric (NULL: never measured)."""
+
+    id: int
+    study: str
+    job: int
+    arm: str
+    seed: int
+    status: RunStatus
+    step: int
+    steps: int
+    diverged_at: int | None
+    diverged_what: str | None
+    device: str
+    config: dict[str, Any]
+    finals: dict[str, float | None]
+    started_at: datetime
+    finished_at: datetime | None
+    seconds: float | None
+    tags: list[str]
+    note: str
+    archived_at: datetime | None
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """A unit of long work; `rate` in steps per second, `process_started` in seconds since the epoch."""
+
+    id: int
+    kind: JobKind
+    study: str
+    spec: dict[str, Any]
+    status: JobStatus
+    step: int
+    steps: int
+    rate: float | None
+    message: str
+    pid: int | None
+    process_started: float | None
+    host: str | None
+    heartbeat_at: datetime | None
+    stop_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: dict[str, Any] | None
+    result: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """What a column of the traces is; `log` says that it is normally drawn on a log axis."""
+
+    study: str
+    name: str
+    label: str
+    unit: str
+    formula: str
+    source: str
+    log: bool
+
+
+@dataclass(frozen=True)
+class SegmentRow:
+    """A sealed trace file with the job's rows up to part `part`, less those in its segments of lower parts."""
+
+    id: int
+    job: int
+    part: int
+    path: str
+    rows: int
+    first_step: int
+    last_step: int
+    bytes: int
+    sha256: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class AnalysisRow:
+    """A stored result: what went in, what came out, and the file that holds its arrays."""
+
+    id: int
+    study: str
+    kind: str
+    key: str
+    inputs: dict[str, Any]
+    summary: dict[str, Any]
+    path: str
+    code_version: str
+    data_version: str
+    seed: int | None
+    job: int | None
+    created_at: datetime

@@ -1,0 +1,169 @@
+"""A lab's folder: where it is, how it is made and opened, what lies where."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from data import migrations
+from data.catalog import Catalog
+from data.database import revision_of
+from data.errors import LabError
+from data.traces import Traces
+
+CATALOG = "catalog.sqlite"
+FOLDERS = ("journals", "traces", "analyses", "logs")
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store. Any number of processes may hold the same one; threads may share this object."""
+
+    root: Path
+    catalog: Catalog
+    traces: Traces
+
+    @property
+    def journals(self) -> Path:
+        """The live tails of jobs that are writing: journals/<job>/<part>.arrows."""
+        return self.root / "journals"
+
+    @property
+    def segments(self) -> Path:
+        """The sealed trace files: traces/<job>-<part>-<hash>.duckdb."""
+        return self.root / "traces"
+
+    @property
+    def analyses(self) -> Path:
+        """The arrays of stored results: analyses/<key>.safetensors."""
+        return self.root / "analyses"
+
+    @property
+    def logs(self) -> Path:
+        """What jobs said: logs/<job>.log."""
+        return self.root / "logs"
+
+    def close(self) -> None:
+        """Close the catalogue's connections; the store can be opened again."""
+        self.catalog.close()
+
+
+def locate(explicit: str | None = None) -> Path:
+    """Return where the store is: what was asked for, else $DETOUR_STORE, else `lab` in this folder."""
+    return Path(explicit or os.environ.get("DETOUR_STORE") or "lab")
+
+
+def open_store(root: str | Path, create: bool = False) -> Store:
+    """Open the store at `root`; with `create`, make it first where there is none.
+
+    Raises:
+        LabError: `root` is a file, does not exist, holds no catalogue, cannot be written, or was made by a
+            newer version; the disk is full; the catalogue is damaged. Nothing is changed then.
+    """
+    root = Path(root).expanduser().absolute()
+    if root.exists() and not root.is_dir():
+        raise LabError(
+            "The store is not a folder",
+            f"`{root}` is a file.",
+            "Name a folder with --store or DETOUR_STORE.",
+        )
+    path = root / CATALOG
+    if not path.exists():
+        if not create:
+            raise LabError(
+                "There is no store here",
+                f"`{root}` holds no catalogue (`{CATALOG}`).",
+                "Train a study to make one, or name another folder with --store or DETOUR_STORE.",
+            )
+        _create(root)
+    _require_writable(root)
+    revision = revision_of(path)
+    if revision not in migrations.KNOWN:
+        raise LabError(
+            "The store was made by a newer version",
+            f"The catalogue `{path}` has revision `{revision}`; this version reads up to `{migrations.HEAD}`.",
+            "Update Detour and open the store again.",
+        )
+    catalog = Catalog(path)
+    if revision != migrations.HEAD:
+        catalog.migrate()
+    try:
+        for folder in FOLDERS:
+            (root / folder).mkdir(exist_ok=True)
+    except OSError as error:
+        raise _unusable(root, error) from error
+    return Store(root, catalog, Traces(root, catalog))
+
+
+def _require_writable(root: Path) -> None:
+    # Even a reader of a WAL catalogue writes its shared-memory index, so a read-only folder cannot be opened.
+    for path in (root, root / CATALOG):
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise LabError(
+                "The store cannot be written",
+                f"There is no write permission on `{path}`.",
+                "Give yourself write permission on it, or copy the store elsewhere and open the copy.",
+            )
+
+
+def _create(root: Path) -> None:
+    """Make the catalogue aside and link it into place: one of several creators wins, none sees half of it."""
+    made: list[Path] = []
+    aside: Path | None = None
+    try:
+        for folder in reversed([root, *root.parents]):
+            if not folder.exists():
+                folder.mkdir(exist_ok=True)
+                made.append(folder)
+        handle, name = tempfile.mkstemp(prefix=".catalog-", suffix=".tmp", dir=root)
+        os.close(handle)
+        aside = Path(name)
+        catalog = Catalog(aside)
+        try:
+            catalog.migrate()
+        finally:
+            catalog.close()
+        _put_in_place(aside, root / CATALOG)
+    except (OSError, LabError) as error:
+        _forget(aside)
+        for folder in reversed(made):
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        raise (error if isinstance(error, LabError) else _unusable(root, error)) from error
+    _forget(aside)
+
+
+def _put_in_place(aside: Path, path: Path) -> None:
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    if not path.exists():
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            return  # another process made the same store a moment earlier: use that one
+        except OSError:
+            os.rename(aside, path)  # a file system without hard links
+    sync_folder(path.parent)
+
+
+def _forget(aside: Path | None) -> None:
+    if aside is not None:
+        for path in (aside, Path(f"{aside}-wal"), Path(f"{aside}-shm")):
+            path.unlink(missing_ok=True)
+
+
+def _unusable(root: Path, error: OSError) -> LabError:
+    return LabError(
+        "The store cannot be made here",
+        f"`{root}`: {error.strerror or error}.",
+        "Free some space or get write permission there, or name another folder with --store or DETOUR_STORE.",
+    )
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
