@@ -17,7 +17,7 @@ _CHANGEABLE = frozenset(column.name for column in tables.runs.c) - {"id", "study
 def _ranked(study: str | None, *columns: Any) -> Subquery:
     """Select runs with their `place` among those of one (study, arm, seed); the first counts.
 
-    A finished run (done or diverged) goes before an unfinished one, then the newest; deleted ones are left out.
+    A finished run (done or diverged) goes before an unfinished one, then the newest; never a deleted one.
     """
     runs = tables.runs
     finished = case((runs.c.status.in_(["done", "diverged"]), 0), else_=1)
@@ -27,7 +27,7 @@ def _ranked(study: str | None, *columns: Any) -> Subquery:
     return (query if study is None else query.where(runs.c.study == study)).subquery()
 
 
-def current_ids(study: str) -> Select[tuple[int, str, int]]:
+def current_ids(study: str) -> Select[int, str, int]:
     """Select id, arm and seed of the runs of a study that count.
 
     An archived run counts: archiving tidies a list and must not move a mean.

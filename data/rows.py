@@ -88,7 +88,7 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class SegmentRow:
-    """A sealed trace file with the job's rows up to part `part`, less those in its segments of lower parts."""
+    """A sealed trace file: the job's rows up to part `part` that its lower segments do not hold."""
 
     id: int
     job: int

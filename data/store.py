@@ -8,6 +8,7 @@ from pathlib import Path
 from data import migrations
 from data.catalog import Catalog
 from data.database import revision_of
+from data.durable import sync_file, sync_folder
 from data.errors import LabError
 from data.traces import Traces
 
@@ -81,7 +82,7 @@ def open_store(root: str | Path, create: bool = False) -> Store:
     if revision not in migrations.KNOWN:
         raise LabError(
             "The store was made by a newer version",
-            f"The catalogue `{path}` has revision `{revision}`; this version reads up to `{migrations.HEAD}`.",
+            f"`{path}` has revision `{revision}`; this version reads up to `{migrations.HEAD}`.",
             "Update Detour and open the store again.",
         )
     catalog = Catalog(path)
@@ -134,8 +135,7 @@ def _create(root: Path) -> None:
 
 
 def _put_in_place(aside: Path, path: Path) -> None:
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(aside)
     if not path.exists():
         try:
             os.link(aside, path)
@@ -158,12 +158,3 @@ def _unusable(root: Path, error: OSError) -> LabError:
         f"`{root}`: {error.strerror or error}.",
         "Free some space or get write permission there, or name another folder with --store or DETOUR_STORE.",
     )
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

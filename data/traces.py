@@ -3,6 +3,10 @@
 from pathlib import Path
 
 from data.catalog import Catalog
+from data.recovery import recover
+from data.trace_writer import TraceWriter
+
+__all__ = ["TraceWriter", "Traces", "recover"]
 
 
 class Traces:
