@@ -1,0 +1,196 @@
+"""How far to believe a fitted model of latent states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from engine.analysis.latent.candidate import Candidate
+from engine.analysis.latent.estimation import COVARIANCE_FLOOR, MAX_STEPS, Estimate, Parameters
+from engine.analysis.latent.model import LatentModel
+from engine.analysis.latent.preparation import DIVERGED, MIN_ROWS, Cut, is_constant
+
+AUTOCORRELATED = 0.3
+"""Median lag-1 correlation within states from which K is likely too high: at 0.7 a true 4 became 6 to 8."""
+FALL = 1e-6
+"""Fall of the penalized log-likelihood, relative to its size, that rounding does not explain."""
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Diagnostics of a fit.
+
+    Attributes:
+        training: positions of the runs fitted on.
+        held_out: positions of the runs that chose K, and nothing else.
+        left_out: positions of runs with fewer than five usable rows: in neither.
+        cuts: runs cut at a value that is not finite or at least 1e12 in size.
+        rule: how the number of states was chosen, in a sentence.
+        restart_hits: restarts of the chosen K that ended within 0.001 nats per observation of the best.
+        restart_spread: log-likelihood of the best restart less that of the worst, nats per observation.
+        occupancy: share of all rows in each state, on the most probable paths.
+        entropy: mean entropy of the posterior over rows, as a share of ln K: 0 certain, 1 a guess.
+        autocorrelation: lag-1 correlation, per metric, of what a state leaves unexplained (row less the
+            state's mean, in the state's standard deviations) at neighbouring rows in one state. The model
+            assumes 0. NaN where there are fewer than three such pairs.
+        warnings: everything that should lower the belief, in sentences.
+    """
+
+    training: tuple[int, ...]
+    held_out: tuple[int, ...]
+    left_out: tuple[int, ...]
+    cuts: tuple[Cut, ...]
+    rule: str
+    restart_hits: int
+    restart_spread: float
+    occupancy: Float[np.ndarray, " states"]
+    entropy: float
+    autocorrelation: Float[np.ndarray, " features"]
+    warnings: tuple[str, ...]
+
+
+def mean_entropy(posteriors: list[Float[np.ndarray, "_ states"]]) -> float:
+    """Return the mean over rows of -sum p ln p, divided by ln K; 0 for a single state."""
+    rows = np.concatenate(posteriors)
+    if rows.shape[1] == 1:
+        return 0.0
+    entropy = -(rows * np.log(np.where(rows > 0, rows, 1.0))).sum(axis=1)
+    return float(entropy.mean() / np.log(rows.shape[1]))
+
+
+def residual_autocorrelation(
+    parameters: Parameters,
+    runs: list[Float[np.ndarray, "_ features"]],
+    paths: list[Int[np.ndarray, " _"]],
+) -> Float[np.ndarray, " features"]:
+    """Return the lag-1 correlation of standardized residuals at neighbouring rows in one state.
+
+    sum of r_t r_{t+1} over the root of (sum of r_t^2 times sum of r_{t+1}^2), over all pairs of rows that
+    follow one another in a run without a change of state; the model's means are the centre.
+    """
+    variance = parameters.covars if parameters.covars.ndim == 2 else np.diagonal(parameters.covars, 0, 1, 2)
+    now, following = [], []
+    for run, path in zip(runs, paths, strict=True):
+        residual = (run - parameters.means[path]) / np.sqrt(variance[path])
+        same = path[1:] == path[:-1]
+        now.append(residual[:-1][same])
+        following.append(residual[1:][same])
+    earlier, later = np.concatenate(now), np.concatenate(following)
+    if len(earlier) < 3:
+        return np.full(parameters.means.shape[1], np.nan)
+    scale = np.sqrt((earlier**2).sum(axis=0) * (later**2).sum(axis=0))
+    correlation: Float[np.ndarray, " features"] = (earlier * later).sum(axis=0) / np.where(
+        scale > 0, scale, 1.0
+    )
+    return correlation
+
+
+def doubts_about_data(model: LatentModel, cuts: tuple[Cut, ...], left_out: list[int]) -> list[str]:
+    """Return what the preparation had to leave out, in sentences."""
+    doubts = []
+    if cuts:
+        shown = ", ".join(
+            f"run {each.run} at row {each.row} ({each.metric} = {each.value:g})" for each in cuts[:5]
+        )
+        more = f" and {len(cuts) - 5} more" if len(cuts) > 5 else ""
+        doubts.append(
+            f"{_count(len(cuts), 'run')} cut at the first value that is not finite or reaches {DIVERGED:g}: "
+            f"{shown}{more}."
+        )
+    if left_out:
+        doubts.append(
+            f"{_count(len(left_out), 'run')} left out, with fewer than {MIN_ROWS} usable rows: "
+            f"{', '.join(map(str, left_out))}."
+        )
+    if model.dropped:
+        doubts.append(
+            f"{_count(len(model.dropped), 'metric')} left out: "
+            + "; ".join(f"{each.metric}, {each.why}" for each in model.dropped)
+            + "."
+        )
+    linear = [name for name in model.names if name not in model.scaling.logged]
+    if model.normalize == "log-pooled" and linear:
+        doubts.append(f"Not positive everywhere, so kept on a linear scale: {', '.join(linear)}.")
+    return doubts
+
+
+def doubts_about_fit(
+    table: tuple[Candidate, ...], chosen: Candidate, tried: dict[int, list[Estimate]]
+) -> list[str]:
+    """Return what the search over starts and numbers of states leaves open, in sentences."""
+    doubts = []
+    restarts = len(chosen.restart_logliks)
+    if chosen.n_states == max(tried) and len(tried) > 1:
+        doubts.append(
+            f"The chosen {chosen.n_states} states are the most that were tried; more may fit better."
+        )
+    if chosen.shortfall > 2 * chosen.shortfall_se:
+        highest = min(table, key=lambda row: row.shortfall)
+        doubts.append(
+            f"Run by run, {highest.n_states} states beat the chosen {chosen.n_states} by "
+            f"{chosen.shortfall:.3g} nats per observation (standard error {chosen.shortfall_se:.2g}): the "
+            f"rule is cautious because runs differ from one another."
+        )
+    if np.isnan(chosen.heldout_se):
+        doubts.append("A single held-out run chose the number of states; its choice has no standard error.")
+    if restarts > 1 and chosen.best_restart_hits == 1:
+        doubts.append(
+            f"Only one of {restarts} restarts reached the best likelihood; more may find a better one."
+        )
+    if chosen.converged < restarts:
+        doubts.append(
+            f"{_count(restarts - chosen.converged, 'restart')} of {restarts} had not converged after "
+            f"{MAX_STEPS} EM steps."
+        )
+    failed = {k: sum(each.parameters is None for each in found) for k, found in tried.items()}
+    doubts += [
+        f"{_count(count, 'restart')} with {k} states ended in values that are not finite."
+        for k, count in failed.items()
+        if count
+    ]
+    fell = max(
+        (each.fell / (1 + abs(each.loglik)) for each in tried[chosen.n_states] if each.parameters),
+        default=0.0,
+    )
+    if fell > FALL:
+        doubts.append(f"The likelihood fell during EM by {fell:.1g} of its size, which it should never do.")
+    return doubts
+
+
+def doubts_about_model(
+    model: LatentModel,
+    rows: list[Float[np.ndarray, "_ features"]],
+    paths: list[Int[np.ndarray, " _"]],
+    autocorrelation: Float[np.ndarray, " features"],
+) -> list[str]:
+    """Return where the chosen model is degenerate or its assumptions fail, in sentences."""
+    doubts = []
+    variances = model.covars if model.covars.ndim == 2 else np.linalg.eigvalsh(model.covars)
+    floored = int((variances <= COVARIANCE_FLOOR * (1 + 1e-9)).sum())
+    if floored:
+        doubts.append(
+            f"{floored} of {variances.size} variances rest on the floor of {COVARIANCE_FLOOR:g}: rows "
+            f"there are nearly equal."
+        )
+    for state in range(model.n_states):
+        visitors = sum(bool((path == state).any()) for path in paths)
+        if visitors == 0:
+            doubts.append(f"State {state} is on no most probable path.")
+        elif visitors == 1 and len(paths) > 1:
+            doubts.append(f"State {state} is visited by a single run.")
+    typical = float(np.median(autocorrelation))
+    if typical > AUTOCORRELATED:
+        doubts.append(
+            f"Within states neighbouring rows still correlate (median over metrics {typical:.2f} at lag 1; "
+            f"the model assumes 0): fewer states may be real than were chosen. Try every n-th row."
+        )
+    flat = sum(bool(is_constant(run).any()) for run in rows)
+    if model.normalize == "per-run" and flat:
+        doubts.append(f"{_count(flat, 'run')} with a metric that never moves in it, which counts as 0 there.")
+    return doubts
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
