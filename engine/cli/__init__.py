@@ -1,0 +1,1 @@
+"""The command line: one file of `engine.cli.commands` for each command."""

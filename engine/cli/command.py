@@ -1,0 +1,56 @@
+"""What a command is and what it gives back."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from data.store import Store, locate, open_store
+from engine.jobs import queue
+
+
+class Outcome(NamedTuple):
+    """What a command has to say on stdout.
+
+    Attributes:
+        text: for a person.
+        data: the same for a program, JSON-able; printed instead under ``--json``. None: nothing more.
+        status: exit status.
+    """
+
+    text: str
+    data: Any
+    status: int = 0
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of ``python -m engine``.
+
+    Attributes:
+        name: what one types.
+        summary: one line for the list of commands.
+        arguments: adds the command's own arguments to its parser.
+        run: does the work; a ``LabError`` that it raises becomes one message and exit status 1.
+    """
+
+    name: str
+    summary: str
+    arguments: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace], Outcome]
+
+
+def names(text: str) -> list[str]:
+    """Read a comma-separated list of names, for example ``SS,RR no BN``."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def open_lab(arguments: Namespace, create: bool = False) -> Store:
+    """Open the store that the command line names, with dead jobs marked.
+
+    Raises:
+        LabError: there is no store, or it cannot be used.
+    """
+    store = open_store(locate(arguments.store), create=create)
+    queue.reap(store)
+    return store

@@ -1,0 +1,1 @@
+"""The commands; each file defines `COMMAND` and is called what one types."""

@@ -1,0 +1,24 @@
+"""`cancel`: stop a job and keep what it has."""
+
+from argparse import ArgumentParser, Namespace
+
+from engine.cli.command import Command, Outcome, open_lab
+from engine.jobs import queue
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", type=int, help="a job's number, as `jobs` lists it")
+
+
+def _run(arguments: Namespace) -> Outcome:
+    store = open_lab(arguments)
+    queue.stop(store, arguments.job)
+    job = store.catalog.job(arguments.job)
+    if job.status == "stopped":
+        text = f"Job {job.id} was queued and will not run."
+    else:
+        text = f"Job {job.id} was asked to stop; it ends within seconds and keeps its rows."
+    return Outcome(text, {"job": job.id, "study": job.study, "status": job.status, "stop_requested": True})
+
+
+COMMAND = Command("cancel", "Stop a job; the rows it has written are kept.", _arguments, _run)

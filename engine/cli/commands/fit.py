@@ -1,0 +1,97 @@
+"""`fit`: infer latent states from a study's runs, in the foreground."""
+
+from argparse import ArgumentParser, Namespace
+from typing import Any
+
+from data.rows import AnalysisRow
+from engine.cli.bar import bar
+from engine.cli.command import Command, Outcome, names, open_lab
+from engine.cli.table import table
+from engine.jobs.fit_request import fit_request, read_states, stored
+from engine.jobs.worker import stop_on_signals, work
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("study", metavar="STUDY", help="a study in the store")
+    parser.add_argument("--states", metavar="K|A..B", help="numbers of states to try (default: 1..8)")
+    parser.add_argument(
+        "--metrics", metavar="M,N", type=names, help="what to observe (default: the 14 of the weights)"
+    )
+    parser.add_argument("--arms", metavar="A,B", type=names, help="only these arms")
+    parser.add_argument(
+        "--normalize",
+        default="per-run",
+        metavar="per-run|pooled|log-pooled",
+        help="how metrics become comparable (default: per-run)",
+    )
+    parser.add_argument(
+        "--covariance",
+        default="diag",
+        metavar="diag|full",
+        help="shape of a state's covariance (default: diag)",
+    )
+    parser.add_argument(
+        "--restarts", type=int, default=10, help="starts for every number of states (default: 10)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of starts and held-out runs (default: 0)")
+
+
+def _run(arguments: Namespace) -> Outcome:
+    store = open_lab(arguments)
+    wanted = fit_request(
+        store,
+        arguments.study,
+        arguments.arms,
+        arguments.metrics,
+        read_states(arguments.states) if arguments.states is not None else None,
+        arguments.normalize,
+        arguments.covariance,
+        arguments.restarts,
+        arguments.seed,
+    )
+    row = stored(store, wanted, store.traces.version(wanted.study))
+    if row is not None:
+        return _outcome(row, row.job, "done", "This fit is there already.")
+    with stop_on_signals() as stop, bar() as show:
+        job = work(store, store.catalog.create_job("fit", wanted.study, wanted.spec).id, stop, show)
+    if job.status != "done" or job.result is None:
+        data = {"job": job.id, "study": job.study, "status": job.status, "analysis": None}
+        return Outcome(f"Job {job.id} is {job.status}; nothing is kept of an unfinished fit.", data, 130)
+    return _outcome(
+        store.catalog.analysis(job.result["analysis"]), job.id, job.status, f"Job {job.id} is done."
+    )
+
+
+def _outcome(row: AnalysisRow, job: int | None, status: str, first: str) -> Outcome:
+    summary = row.summary
+    rows = [
+        (
+            one["n_states"],
+            _number(one["heldout_loglik"]),
+            _number(one["heldout_se"]),
+            _number(one["bic"]),
+            f"{one['best_restart_hits']} of {len(one['restart_logliks'])}",
+            "chosen" if one["n_states"] == summary["n_states"] else "",
+        )
+        for one in summary["table"]
+    ]
+    headings = ("states", "held-out log-likelihood", "s.e.", "BIC", "restarts at the best", "")
+    lines = [first, "", table(headings, rows), "", summary["rule"]]
+    lines += [f"Dropped {one['metric']}: {one['why']}" for one in summary["dropped"]]
+    lines += [f"Caution: {warning}" for warning in summary["warnings"]]
+    data = {
+        "job": job,
+        "study": row.study,
+        "status": status,
+        "analysis": row.id,
+        "key": row.key,
+        "summary": summary,
+    }
+    return Outcome("\n".join(lines), data)
+
+
+def _number(value: Any) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+COMMAND = Command("fit", "Infer latent states; K is chosen on held-out runs.", _arguments, _run)

@@ -1,0 +1,162 @@
+"""What latent states a person asks for: read and checked against the store before anything is made."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from data.errors import LabError
+from data.rows import AnalysisRow
+from data.store import Store
+from engine.version import code_version
+
+WEIGHT_METRICS = (
+    *("l1", "l2", "l1_over_l2", "trace", "spectral_norm", "trace_over_spectral_norm"),
+    *("mean_singular_value", "var_singular_value"),
+    *("mean_w", "median_w", "var_w", "mean_b", "median_b", "var_b"),
+)
+"""The 14 metrics of Hu et al. 2023, from which latent states are inferred unless asked otherwise."""
+
+NORMALIZE = ("per-run", "pooled", "log-pooled")
+COVARIANCE = ("diag", "full")
+_MOST_STATES = 50
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """A fit of latent states that can be started; ``None`` never stands for a default here.
+
+    Attributes:
+        study: a study in the store.
+        arms: whose runs are fitted.
+        metrics: what is observed of them.
+        states: numbers of states to try.
+        normalize: ``"per-run"``, ``"pooled"`` or ``"log-pooled"``.
+        covariance: ``"diag"`` or ``"full"``.
+        restarts: starts for every number of states.
+        seed: of the starts and of the runs held out.
+    """
+
+    study: str
+    arms: tuple[str, ...]
+    metrics: tuple[str, ...]
+    states: tuple[int, ...]
+    normalize: str
+    covariance: str
+    restarts: int
+    seed: int
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The job's specification, as ``engine.jobs.fit`` reads it."""
+        return asdict(self)
+
+    def key(self, data_version: str) -> str:
+        """Return the name under which its result is kept: the same inputs, data and code give the same."""
+        inputs = json.dumps([self.spec, data_version, code_version()], sort_keys=True)
+        return hashlib.sha256(inputs.encode()).hexdigest()[:32]
+
+
+def fit_request(
+    store: Store,
+    study: str,
+    arms: Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None,
+    states: Sequence[int] | None = None,
+    normalize: str = "per-run",
+    covariance: str = "diag",
+    restarts: int = 10,
+    seed: int = 0,
+) -> FitRequest:
+    """Return the fit of a study's runs, with every default filled in.
+
+    Args:
+        store: where the study is.
+        study: its name.
+        arms: names of arms; all that have runs when None.
+        metrics: names of metrics; the 14 of the weights when None, or all where a study has none of those.
+        states: numbers of states to try; 1 to 8 when None.
+        normalize: how metrics become comparable.
+        covariance: shape of a state's covariance.
+        restarts: starts for every number of states.
+        seed: source of chance.
+
+    Raises:
+        LabError: no such study, arm or metric, no run to fit, or a number out of its range.
+    """
+    store.catalog.study(study)
+    has_arms = list(dict.fromkeys(run.arm for run in store.catalog.runs(study, archived=True)))
+    if not has_arms:
+        raise LabError(
+            "Nothing to fit",
+            f"`{study}` has no runs in this store.",
+            f"Train it: python -m engine train {study}.",
+        )
+    has_metrics = [row.name for row in store.catalog.metrics(study)]
+    usual = [name for name in WEIGHT_METRICS if name in has_metrics] or has_metrics
+    _require_known("arm", arms or (), has_arms, study)
+    _require_known("metric", metrics or (), has_metrics, study)
+    numbers = tuple(sorted(set(states))) if states else tuple(range(1, 9))
+    for name, value, least, most in (
+        ("states", numbers[0], 1, _MOST_STATES),
+        ("states", numbers[-1], 1, _MOST_STATES),
+        ("restarts", restarts, 1, 1000),
+        ("seed", seed, 0, 2**32 - 1),
+    ):
+        if not least <= value <= most:
+            raise LabError(
+                "Number out of range",
+                f"`{name}` must be {least} to {most}; got {value}.",
+                "Choose another one.",
+            )
+    for name, choice, choices in (
+        ("normalize", normalize, NORMALIZE),
+        ("covariance", covariance, COVARIANCE),
+    ):
+        if choice not in choices:
+            raise LabError(
+                "Unknown choice", f"`{name}` cannot be {choice!r}.", f"Choose one of: {', '.join(choices)}."
+            )
+    return FitRequest(
+        study,
+        tuple(arms or has_arms),
+        tuple(metrics or usual),
+        numbers,
+        normalize,
+        covariance,
+        restarts,
+        seed,
+    )
+
+
+def read_states(text: str) -> list[int]:
+    """Return the numbers of states that ``K`` or ``A..B`` (both included) stands for.
+
+    Raises:
+        LabError: any other text, or an empty range.
+    """
+    parts = re.fullmatch(r"([0-9]{1,4})(?:\.\.([0-9]{1,4}))?", text.strip())
+    states = [] if parts is None else list(range(int(parts[1]), int(parts[2] or parts[1]) + 1))
+    if not states:
+        raise LabError(
+            "States not understood", f"`--states` must be K or A..B; got {text!r}.", "For example 4, or 1..8."
+        )
+    return states
+
+
+def stored(store: Store, wanted: FitRequest, data_version: str) -> AnalysisRow | None:
+    """Return the result of this very fit where it is kept already."""
+    key = wanted.key(data_version)
+    return next((row for row in store.catalog.analyses(wanted.study, "latent") if row.key == key), None)
+
+
+def _require_known(kind: str, asked: Sequence[str], known: Sequence[str], study: str) -> None:
+    unknown = [name for name in asked if name not in known]
+    if unknown:
+        raise LabError(
+            f"Unknown {kind}",
+            f"`{study}` has no {kind} `{unknown[0]}`.",
+            f"Choose from: {', '.join(known)}.",
+        )

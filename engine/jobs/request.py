@@ -1,0 +1,163 @@
+"""What a person asks to be trained: read, checked against the study and the disk before anything is made."""
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.errors import LabError
+from data.rows import JobRow
+from engine.studies import Study, study
+
+_LARGEST_SEED = 2**31 - 1
+_FORMS = (
+    "Give a number of seeds (16 trains seeds 0 to 15) or a range with both ends (4..7 trains 4, 5, 6 and 7)."
+)
+
+# Of a trace row: run, step, epoch and seconds take 28 bytes, and each of about 24 metric columns 4 or 8.
+_KEY_BYTES, _COLUMNS = 28, 24
+# While the last segments are merged, journal, segments and the merged file are on the disk together.
+_COPIES = 3
+_MARGIN_BYTES = 100 << 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """A training that can be started.
+
+    Attributes:
+        name: the study as it is defined, without changes.
+        study: the study with its changed settings.
+        arms: names of the arms to train, in the study's order.
+        seeds: seeds to train in each arm.
+        overrides: the changed settings, as text.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+    """
+
+    name: str
+    study: Study
+    arms: tuple[str, ...]
+    seeds: range
+    overrides: dict[str, str]
+    device: str
+
+    @property
+    def runs(self) -> int:
+        """Number of runs."""
+        return len(self.arms) * len(self.seeds)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The job's specification, as ``engine.jobs.train`` reads it."""
+        return {
+            "study": self.name,
+            "overrides": self.overrides,
+            "arms": list(self.arms),
+            "seeds": list(self.seeds),
+            "device": self.device,
+            "steps": self.study.steps,
+        }
+
+    @property
+    def disk_bytes(self) -> int:
+        """Disk space that it needs at its peak, in bytes; an upper estimate."""
+        value = 8 if self.study.dtype == "float64" else 4
+        return self.runs * (self.study.steps + 1) * (_KEY_BYTES + _COLUMNS * value) * _COPIES
+
+
+def request(
+    name: str,
+    overrides: Mapping[str, str] | None = None,
+    arms: Sequence[str] | None = None,
+    seeds: str | None = None,
+    device: str = "auto",
+) -> Request:
+    """Return the training of a study, some of its arms and some seeds.
+
+    Args:
+        name: a study of ``engine.studies``.
+        overrides: settings to change, as text.
+        arms: names of arms; all when None.
+        seeds: ``"16"`` or ``"4..7"``; as many as the study says when None.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        LabError: an unknown study, arm, setting or device, or seeds that cannot be read.
+    """
+    overrides = dict(overrides or {})
+    definition = study(name).override(overrides)
+    chosen = {definition.arm(arm).name for arm in arms} if arms else {arm.name for arm in definition.arms}
+    names = tuple(arm.name for arm in definition.arms if arm.name in chosen)
+    which = range(definition.seeds) if seeds is None else read_seeds(seeds)
+    if device not in ("auto", "cpu", "cuda"):
+        raise LabError("Unknown device", f"There is no device `{device}`.", "Choose auto, cpu or cuda.")
+    return Request(name, definition, names, which, overrides, device)
+
+
+def read_seeds(text: str) -> range:
+    """Return the seeds that ``N`` (0 to N - 1) or ``A..B`` (both included) stands for.
+
+    Raises:
+        LabError: any other text, an empty range, or seeds above 2^31 - 1.
+    """
+    parts = re.fullmatch(r"(?:([0-9]+)\.\.)?([0-9]+)", text.strip())
+    if parts is None:
+        raise LabError("Seeds not understood", f"`--seeds` must be N or A..B; got {text!r}.", _FORMS)
+    if parts[1] is None:
+        first, last = 0, int(parts[2]) - 1
+    else:
+        first, last = int(parts[1]), int(parts[2])
+    if last < first:
+        raise LabError("No seeds", f"`--seeds` must name at least one seed; got {text!r}.", _FORMS)
+    if last > _LARGEST_SEED:
+        raise LabError(
+            "Seed too large", f"`--seeds` must stay at or below {_LARGEST_SEED}; got {text!r}.", _FORMS
+        )
+    return range(first, last + 1)
+
+
+def require_space(wanted: Request, root: Path) -> None:
+    """Refuse a training that the disk of the store has no room for.
+
+    Raises:
+        LabError: less space is free than its rows need at their peak, with a margin of 100 MiB.
+    """
+    there = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    free, need = shutil.disk_usage(there).free, wanted.disk_bytes + _MARGIN_BYTES
+    if free < need:
+        raise LabError(
+            "Too little disk space",
+            f"{wanted.runs:,} runs of {wanted.study.steps:,} steps need up to {_size(need)}; "
+            f"`{there}` has {_size(free)} free.",
+            "Free some space, train fewer seeds or epochs, or put the store elsewhere with --store.",
+        )
+
+
+def measured_seconds(wanted: Request, jobs: Sequence[JobRow]) -> tuple[float, int] | None:
+    """Return how long a training takes here, judged by the newest one like it that was finished.
+
+    Args:
+        wanted: the training.
+        jobs: the store's jobs, newest first.
+
+    Returns:
+        Seconds, scaled by runs times steps, and the job that was measured; None when there is none.
+    """
+    for job in jobs:
+        if job.kind != "train" or job.status != "done" or job.spec.get("study") != wanted.name:
+            continue
+        work = len(job.spec["seeds"]) * len(job.spec["arms"]) * job.spec.get("steps", 0)
+        if work and job.started_at and job.finished_at:
+            seconds = (job.finished_at - job.started_at).total_seconds()
+            return seconds * wanted.runs * wanted.study.steps / work, job.id
+    return None
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if count < 1024 or unit == "TiB":
+            break
+        count /= 1024
+    return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
