@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import CompoundSelect, delete, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from data import tables
@@ -14,12 +14,27 @@ from data.errors import LabError
 from data.rows import AnalysisRow, SegmentRow
 
 
+def _jobs_of(study: str) -> CompoundSelect[int]:
+    # A job may be queued under a study and run a variant of it, so its runs are asked too.
+    queued = select(tables.jobs.c.id).where(tables.jobs.c.study == study)
+    return queued.union(select(tables.runs.c.job).where(tables.runs.c.study == study))
+
+
+class SealedFile(NamedTuple):
+    """What a reader needs to know of a segment."""
+
+    id: int
+    job: int
+    part: int
+    path: str
+
+
 class StudySnapshot(NamedTuple):
-    """The current runs (id, arm, seed) of a study and the segments of its jobs, as of one moment."""
+    """The current runs (id, arm, seed) of a study, its jobs and their segments, as of one moment."""
 
     runs: tuple[tuple[int, str, int], ...]
-    segments: tuple[tuple[int, int, int, str], ...]
-    """(id, job, part, path) of each."""
+    jobs: frozenset[int]
+    segments: tuple[SealedFile, ...]
 
 
 class ResultCatalog(Database):
@@ -28,23 +43,17 @@ class ResultCatalog(Database):
     def study_jobs(self, study: str) -> frozenset[int]:
         """Return the numbers of the jobs that may have written rows of a study."""
         with self.reading() as connection:
-            return frozenset(
-                connection.execute(select(tables.jobs.c.id).where(tables.jobs.c.study == study)).scalars()
-            )
+            return frozenset(connection.execute(_jobs_of(study)).scalars())
 
-    def snapshot(self, study: str, jobs: Iterable[int]) -> StudySnapshot:
-        """Return what counts for a study and these jobs, read in one transaction."""
+    def snapshot(self, study: str) -> StudySnapshot:
+        """Return what counts for a study, read in one transaction."""
         segments = tables.segments
-        query = select(segments.c.id, segments.c.job, segments.c.part, segments.c.path)
-        query = query.join(tables.jobs, tables.jobs.c.id == segments.c.job).where(
-            tables.jobs.c.study == study
-        )
-        wanted = frozenset(jobs)
+        files = select(segments.c.id, segments.c.job, segments.c.part, segments.c.path)
+        files = files.where(segments.c.job.in_(_jobs_of(study))).order_by(segments.c.id)
         with self.reading() as connection:
             runs = tuple((id, arm, seed) for id, arm, seed in connection.execute(current_ids(study)))
-            files = connection.execute(query.order_by(segments.c.id)).all()
-        kept = ((id, job, part, path) for id, job, part, path in files if job in wanted)
-        return StudySnapshot(runs, tuple(kept))
+            jobs = frozenset(connection.execute(_jobs_of(study)).scalars())
+            return StudySnapshot(runs, jobs, tuple(SealedFile(*row) for row in connection.execute(files)))
 
     def segments(self, jobs: Iterable[int]) -> list[SegmentRow]:
         """Return the sealed files of these jobs, ordered by job and part."""
