@@ -24,7 +24,7 @@ def load() -> Split:
 
 DATASET = Dataset(
     title="Handwritten digits, 8 x 8 pixels",
-    source="scikit-learn's copy of the UCI optical recognition of handwritten digits test set (Alpaydin & Kaynak 1998)",
+    source="UCI optical recognition of handwritten digits, as scikit-learn ships it (Alpaydin & Kaynak 1998)",
     train_rows=TRAIN_ROWS,
     features=64,
     classes=10,

@@ -30,6 +30,8 @@ def build(name: str, inputs: int, outputs: int, settings: Mapping[str, Any]) -> 
     try:
         module = known[name](inputs, outputs, **settings)
     except (TypeError, ValueError) as error:
-        raise LabError("Model settings refused", f"`{name}`: {error}", "Mend the settings of this model.") from error
+        raise LabError(
+            "Model settings refused", f"`{name}`: {error}", "Mend the settings of this model."
+        ) from error
     assert isinstance(module, nn.Module)
     return module

@@ -20,7 +20,9 @@ class LinearNetwork(nn.Module):
         Wu, Yun & Sra 2023, section 3: W1 G1 BN(W2 G2 BN(... X)).
     """
 
-    def __init__(self, inputs: int, outputs: int, width: int = 64, depth: int = 3, norm: str = "batch") -> None:
+    def __init__(
+        self, inputs: int, outputs: int, width: int = 64, depth: int = 3, norm: str = "batch"
+    ) -> None:
         super().__init__()
         if norm not in ("batch", "none"):
             raise ValueError(f"`norm` must be batch or none; got {norm!r}.")

@@ -15,7 +15,9 @@ def studies() -> dict[str, Study]:
     found = discover("engine.studies", "STUDY", Study)
     for name, definition in found.items():
         if definition.name != name:
-            raise TypeError(f"`engine/studies` has `{definition.name}` in the file of `{name}`; the two must agree.")
+            raise TypeError(
+                f"`engine/studies` has `{definition.name}` in the file of `{name}`; the two must agree."
+            )
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from data.errors import LabError
+from engine.datasets import dataset
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,13 @@ class Arm:
         name: what figures and commands call it.
         ordering: how its examples are ordered, a name of ``engine.training.orderings``.
         model: constructor arguments of the model that differ in this arm.
+        ordering_settings: arguments of the ordering, for example RS2's ``fraction``.
     """
 
     name: str
     ordering: str
     model: Mapping[str, Any] = field(default_factory=dict)
+    ordering_settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,13 @@ class Comparison:
         a: arm in the numerator of the ratio.
         b: arm in the denominator.
         role: ``"treatment"`` where the claim expects an effect, ``"control"`` where it expects none.
+        least_ratio: ratio of the two arms, above 1, from which on a difference counts as an effect.
     """
 
     a: str
     b: str
     role: Literal["treatment", "control"]
+    least_ratio: float = 1.1
 
 
 @dataclass(frozen=True)
@@ -76,25 +81,36 @@ class Study:
     lr: float = 0.1
     momentum: float = 0.0
     weight_decay: float = 0.0
-    dtype: str = "float32"
+    dtype: Literal["float32", "float64"] = "float32"
     evaluate_every: int = 32
 
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]
         if not names or len(set(names)) != len(names):
-            raise ValueError(f"`arms` of {self.name} must be one or more, with names of their own; got {names}.")
+            raise ValueError(
+                f"`arms` of {self.name} must be one or more, with names of their own; got {names}."
+            )
         for comparison in self.comparisons:
             for arm in (comparison.a, comparison.b):
                 if arm not in names:
                     raise ValueError(f"`comparisons` of {self.name} names no arm `{arm}`; it has {names}.")
         for name, (least, rule) in _RULES.items():
             value = getattr(self, name)
-            if not math.isfinite(value) or value < least or (least == 0 and rule == "more than 0" and value == 0):
+            if (
+                not math.isfinite(value)
+                or value < least
+                or (least == 0 and rule == "more than 0" and value == 0)
+            ):
                 raise ValueError(f"`{name}` must be {rule}; got {value}.")
         if self.momentum >= 1:
             raise ValueError(f"`momentum` must be below 1; got {self.momentum}.")
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"`dtype` must be float32 or float64; got {self.dtype!r}.")
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of one run: the epochs' batches, the same for every arm."""
+        return self.epochs * -(-dataset(self.dataset).train_rows // self.batch_size)
 
     def arm(self, name: str) -> Arm:
         """Return the arm of that name.
@@ -140,9 +156,7 @@ class Study:
                 )
         suffix = ",".join(f"{key}={settings[key].strip()}" for key in sorted(settings))
         try:
-            return dataclasses.replace(
-                self, name=f"{self.name}@{suffix}", model_settings=model, **changes
-            )
+            return dataclasses.replace(self, name=f"{self.name}@{suffix}", model_settings=model, **changes)
         except ValueError as error:
             raise LabError("Setting out of range", str(error), "Give a value within the range.") from error
 

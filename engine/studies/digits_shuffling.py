@@ -6,8 +6,9 @@ STUDY = Study(
     name="digits-shuffling",
     title="Shuffling handwritten digits",
     claim=(
-        "With batch normalization, Single Shuffle reaches a lower risk on its own batches but a higher risk on "
-        "the full batch than Random Reshuffle; without batch normalization the two do not differ."
+        "With batch normalization, Single Shuffle ends at a lower risk on its own batches but a higher risk "
+        "on the full batch than Random Reshuffle; without it the two risks are one, and the arms end within "
+        "10 % of each other."
     ),
     dataset="digits",
     model="linear-network",

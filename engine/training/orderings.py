@@ -60,12 +60,12 @@ class Ordering:
 
     Attributes:
         title: the field's name for it.
-        order: ``order(examples, seed, epoch)``, indices in the order visited.
+        order: ``order(examples, seed, epoch, **settings)``, indices in the order visited.
         source: who defined it.
     """
 
     title: str
-    order: Callable[[int, int, int], Order]
+    order: Callable[..., Order]
     source: str
 
 

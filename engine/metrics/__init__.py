@@ -1,0 +1,18 @@
+"""The quantities measured during training, one file each."""
+
+from functools import cache
+
+from engine.metrics._metric import Metric, State
+from engine.metrics._weights import Weights
+from engine.plugins import discover
+
+__all__ = ["Metric", "State", "Weights", "metrics"]
+
+
+@cache
+def metrics() -> dict[str, Metric]:
+    """Return every metric by its column name; a metric is one file that defines ``METRIC``."""
+    return {
+        name.replace("-", "_"): metric
+        for name, metric in discover("engine.metrics", "METRIC", Metric).items()
+    }

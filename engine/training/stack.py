@@ -1,0 +1,201 @@
+"""The replicas of one architecture and batch schedule, advanced together."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from engine.datasets import Split, dataset
+from engine.metrics import State, Weights, metrics
+from engine.models import build
+from engine.studies import Arm, Study
+from engine.training.ensemble import Ensemble, StepResult
+from engine.training.orderings import Order, ordering
+from engine.training.record import Divergence, Replica, Rows
+from engine.training.sgd import StackedSGD
+
+
+class DeviceData(NamedTuple):
+    """A split on the training device, inputs in the study's precision."""
+
+    train: tuple[Float[Tensor, "examples *features"], Int[Tensor, " examples"]]
+    test: tuple[Float[Tensor, "held_out *features"], Int[Tensor, " held_out"]]
+
+    @classmethod
+    def of(cls, split: Split, device: torch.device, dtype: torch.dtype) -> "DeviceData":
+        """Place a split on a device."""
+
+        def place(inputs: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
+            return torch.from_numpy(inputs).to(device, dtype), torch.from_numpy(labels).to(device)
+
+        return cls(place(split.train_inputs, split.train_labels), place(split.test_inputs, split.test_labels))
+
+
+class Stack:
+    """Replicas that share an architecture and the sizes of their batches.
+
+    Args:
+        study: what is trained.
+        members: the replicas by the index under which they are reported.
+        data: the split on the device.
+
+    Attributes:
+        step: optimizer steps taken.
+        indices: the indices of the replicas that are still trained.
+    """
+
+    def __init__(self, study: Study, members: dict[int, Replica], data: DeviceData) -> None:
+        self.step = 0
+        self.indices = np.array(list(members))
+        self._study, self._data = study, data
+        self._arms: list[Arm] = [study.arm(replica.arm) for replica in members.values()]
+        self._seeds = [replica.seed for replica in members.values()]
+        self._visited = visited(study, self._arms[0])
+        self._device, self._dtype = data.train[0].device, data.train[0].dtype
+        # A look at the losses waits for the device, which on a CPU costs nothing.
+        self._look_every = 1 if self._device.type == "cpu" else study.evaluate_every
+        settings = dict(study.model_settings) | dict(self._arms[0].model)
+        description = dataset(study.dataset)
+        self._ensemble = Ensemble(
+            lambda: build(study.model, description.features, description.classes, settings),
+            self._seeds,
+            self._device,
+            self._dtype,
+        )
+        self._optimizer = StackedSGD(self._ensemble.parameters, study.lr, study.momentum, study.weight_decay)
+        self._epoch = -1
+        self._orders = torch.empty(0)
+
+    def evaluate(self) -> Rows:
+        """Measure every metric that the weights alone determine, before the first step."""
+        return self._rows(self._measure(None, None))
+
+    def advance(self, stop: int) -> tuple[list[Rows], list[Divergence]]:
+        """Train up to a step and measure there; a replica whose loss is not finite is frozen and reported."""
+        rows: list[Rows] = []
+        diverged: list[Divergence] = []
+        while self.step < stop and len(self.indices):
+            losses = []
+            for _ in range(min(self._look_every, stop - self.step)):
+                if self.step + 1 == stop:
+                    before = {name: value.clone() for name, value in self._ensemble.parameters.items()}
+                result = self._gradients(self.step)
+                self._optimizer.step(result.gradients)
+                losses.append(result.losses)
+                self.step += 1
+            seen = torch.stack(losses).cpu().numpy()
+            lost = ~np.isfinite(seen)
+            alive = ~lost.any(0)
+            reported = np.where(alive, len(seen), lost.argmax(0) + 1)
+            steps = np.arange(self.step - len(seen), self.step) + 1
+            write = (np.arange(len(seen))[:, None] < reported) & ~(alive & (steps == stop)[:, None])
+            at, which = np.nonzero(write)
+            rows.append(
+                Rows(self.indices[which], steps[at], self._epochs(steps)[at], {"batch_loss": seen[at, which]})
+            )
+            for lost_one in np.flatnonzero(~alive):
+                value = seen[reported[lost_one] - 1, lost_one]
+                diverged.append(
+                    Divergence(
+                        int(self.indices[lost_one]),
+                        int(steps[reported[lost_one] - 1]),
+                        f"batch_loss is {value}",
+                    )
+                )
+            if not alive.all():
+                self._keep(torch.from_numpy(alive).to(self._device))
+            if self.step == stop and alive.any():
+                kept = torch.from_numpy(alive).to(self._device)
+                updates = {
+                    name: self._ensemble.parameters[name] - value[kept] for name, value in before.items()
+                }
+                gradients = {name: value[kept] for name, value in result.gradients.items()}
+                columns = self._measure(gradients, updates)
+                rows.append(self._rows(columns | {"batch_loss": seen[-1, alive]}))
+        return rows, diverged
+
+    def _rows(self, columns: dict[str, np.ndarray]) -> Rows:
+        """Return one row a replica at the present step."""
+        steps = np.full(len(self.indices), self.step)
+        return Rows(self.indices, steps, self._epochs(steps), columns)
+
+    def _epochs(self, steps: Int[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
+        """Return the examples visited before each step, as a share of the training rows."""
+        batches = -(-self._visited // self._study.batch_size)
+        epochs, batch = np.divmod(steps, batches)
+        seen: Float[np.ndarray, " rows"] = epochs * self._visited + batch * self._study.batch_size
+        return seen / len(self._data.train[0])
+
+    def _enter(self, step: int) -> slice:
+        """Draw the orders of the step's epoch where they are new; return where its batch lies in them."""
+        epoch, batch = divmod(step, -(-self._visited // self._study.batch_size))
+        if epoch != self._epoch:
+            orders = [
+                order(self._study, arm, seed, epoch)
+                for arm, seed in zip(self._arms, self._seeds, strict=True)
+            ]
+            self._orders = torch.from_numpy(np.stack(orders)).to(self._device)
+            self._epoch = epoch
+        return slice(batch * self._study.batch_size, (batch + 1) * self._study.batch_size)
+
+    def _gradients(self, step: int) -> StepResult:
+        """Return the losses and gradients of every replica's batch of a step."""
+        where = self._enter(step)
+        batch = self._orders[:, where]
+        inputs, labels = self._data.train
+        return self._ensemble.gradients(inputs[batch], labels[batch])
+
+    def _own_losses(self) -> Float[Tensor, " seeds"]:
+        """Return each replica's mean loss over the batches of its epoch, every example weighing the same."""
+        self._enter(self.step)
+        inputs, labels = self._data.train
+        size = self._study.batch_size
+        whole = self._visited - self._visited % size
+        total = torch.zeros(len(self._seeds), dtype=self._dtype, device=self._device)
+        for part, length in (
+            (self._orders[:, :whole], size),
+            (self._orders[:, whole:], self._visited - whole),
+        ):
+            if part.shape[1]:
+                batches = part.reshape(len(part), -1, length)
+                total += self._ensemble.batch_losses(inputs[batches], labels[batches]).sum(1) * length
+        return total / self._visited
+
+    def _measure(
+        self, gradients: dict[str, Tensor] | None, updates: dict[str, Tensor] | None
+    ) -> dict[str, np.ndarray]:
+        """Return every metric of the present weights and, where a step was taken, of that step."""
+        state = State(
+            weights=Weights(self._ensemble.parameters),
+            own_losses=self._own_losses,
+            logits=self._ensemble.logits,
+            train=self._data.train,
+            test=self._data.test,
+            gradients=gradients,
+            updates=updates,
+        )
+        values = {name: metric.compute(state) for name, metric in metrics().items()}
+        return {name: value.cpu().numpy() for name, value in values.items() if value is not None}
+
+    def _keep(self, alive: Tensor) -> None:
+        """Go on without the replicas that are not alive."""
+        chosen = alive.cpu().numpy()
+        self._ensemble.keep(alive)
+        self._optimizer.keep(alive, self._ensemble.parameters)
+        self.indices = self.indices[chosen]
+        self._arms = [arm for arm, keep in zip(self._arms, chosen, strict=True) if keep]
+        self._seeds = [seed for seed, keep in zip(self._seeds, chosen, strict=True) if keep]
+        self._orders = self._orders[alive]
+
+
+def order(study: Study, arm: Arm, seed: int, epoch: int) -> Order:
+    """Return the training rows that a seed of an arm visits in an epoch, in order."""
+    rows = dataset(study.dataset).train_rows
+    return ordering(arm.ordering).order(rows, seed, epoch, **arm.ordering_settings)
+
+
+def visited(study: Study, arm: Arm) -> int:
+    """Return how many examples an arm visits in an epoch."""
+    return len(order(study, arm, 0, 0))

@@ -1,0 +1,73 @@
+import dataclasses
+import json
+
+import pytest
+
+from data.errors import LabError
+from engine.datasets import dataset, datasets
+from engine.studies import Arm, Comparison, Study, studies, study
+
+
+def test_the_demo_study_is_the_one_described():
+    demo = study("digits-shuffling")
+    assert [arm.name for arm in demo.arms] == ["SS", "RR", "SS no BN", "RR no BN"]
+    assert (demo.seeds, demo.epochs, demo.batch_size, demo.lr) == (16, 200, 32, 0.1)
+    assert demo.steps == 6400
+
+
+@pytest.mark.parametrize("name", sorted(studies()))
+def test_a_study_survives_the_catalogue(name):
+    definition = study(name)
+    assert Study.from_config(json.loads(json.dumps(definition.config()))) == definition
+
+
+def test_an_override_changes_the_study_and_its_name():
+    changed = study("digits-shuffling").override({"lr": "0.5", "epochs": "3", "model.width": "8"})
+    assert changed.name == "digits-shuffling@epochs=3,lr=0.5,model.width=8"
+    assert (changed.epochs, changed.lr, changed.model_settings["width"]) == (3, 0.5, 8)
+    assert study("digits-shuffling").epochs == 200
+    assert study("digits-shuffling").override({}) is study("digits-shuffling")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"epoch": "3"}, "no setting `epoch`"),
+        ({"epochs": "three"}, "`epochs` must be of type int"),
+        ({"epochs": "0"}, "`epochs` must be at least 1"),
+        ({"lr": "0"}, "`lr` must be more than 0"),
+        ({"lr": "nan"}, "`lr` must be more than 0"),
+        ({"momentum": "1"}, "`momentum` must be below 1"),
+        ({"dtype": "int8"}, "`dtype` must be float32 or float64"),
+        ({"model.colour": "red"}, "no setting `model.colour`"),
+        ({"seeds": "4"}, "no setting `seeds`"),
+    ],
+)
+def test_a_bad_override_is_refused_with_its_reason(settings, words):
+    with pytest.raises(LabError, match=words):
+        study("digits-shuffling").override(settings)
+
+
+def test_unknown_names_are_answered_with_the_known_ones():
+    with pytest.raises(LabError, match="digits-shuffling"):
+        study("digit-shuffling")
+    with pytest.raises(LabError, match="RR no BN"):
+        study("digits-shuffling").arm("XX")
+    with pytest.raises(LabError, match="digits"):
+        dataset("mnist")
+
+
+def test_a_malformed_study_fails_at_once():
+    demo = study("digits-shuffling")
+    with pytest.raises(ValueError, match="names of their own"):
+        dataclasses.replace(demo, arms=(Arm("a", "SS"), Arm("a", "RR")), comparisons=())
+    with pytest.raises(ValueError, match="no arm `b`"):
+        dataclasses.replace(demo, arms=(Arm("a", "SS"),), comparisons=(Comparison("a", "b", "control"),))
+
+
+@pytest.mark.parametrize("name", sorted(datasets()))
+def test_a_data_set_is_as_described_and_always_the_same(name):
+    described, first, again = dataset(name), dataset(name).load(), dataset(name).load()
+    assert first.train_inputs.shape == (described.train_rows, described.features)
+    assert set(first.train_labels) == set(range(described.classes))
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
