@@ -1,0 +1,56 @@
+"""The dashboard's entry: navigation, one page at a time, and the one place where errors become words."""
+
+import traceback
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.scriptrunner_utils.exceptions import RerunException, StopException
+
+from dashboard.lab import find_lab
+from dashboard.views import View, views
+from dashboard.welcome import welcome
+from data.errors import LabError
+
+LOGO = Path(__file__).with_name("logo.svg")
+
+
+def show(view: View) -> None:
+    """Show one page: title, question, view; whatever goes wrong is said in words here and nowhere else."""
+    with st.container(gap="xxsmall"):
+        st.title(view.title, anchor=False)
+        st.caption(view.question)
+    try:
+        lab = find_lab()
+        if lab is None:
+            welcome()
+        else:
+            view.render(lab)
+    except (RerunException, StopException):
+        raise  # how Streamlit stops or restarts a script: no error
+    except LabError as error:
+        st.error(f"**{error.title}.** {error.message}\n\n{error.remedy}", icon=":material/error:")
+    except Exception as error:  # noqa: BLE001 - the boundary: everything unexpected is shown, nothing is swallowed
+        st.error(
+            f"**This page could not be drawn.** {type(error).__name__}: {error}\n\n"
+            "Nothing in the store was changed by it. Reload the page; if it happens again, report the text below.",
+            icon=":material/error:",
+        )
+        with st.expander("Technical details"):
+            st.code("".join(traceback.format_exception(error)), language="text")
+
+
+def main() -> None:
+    """Run the app once, as Streamlit does for every interaction."""
+    st.set_page_config(page_title="Detour", page_icon=":material/alt_route:", layout="wide")
+    st.html("<style>.stApp { font-variant-numeric: tabular-nums; }</style>")
+    st.logo(str(LOGO), size="large")
+    pages = [
+        st.Page(partial(show, view), title=view.title, icon=view.icon, url_path=view.name, help=view.question)
+        for view in views()
+    ]
+    st.navigation(pages, position="top").run()
+
+
+if __name__ == "__main__":
+    main()

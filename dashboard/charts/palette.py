@@ -1,0 +1,84 @@
+"""The colours: one for each arm and one for each latent state, the same in every figure.
+
+Arms take the colours of the theme by their place in the study, so that they follow light and dark by
+themselves; a state keeps one colour that is readable on both. Both sets stay apart under deuteranopia,
+protanopia and tritanopia, and no figure tells two things apart by colour alone.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+ARMS_LIGHT = (
+    "#1268B3", "#D1570C", "#0B8566", "#A4508B", "#7C6A0A",
+    "#2C9CC4", "#6A51C7", "#6B7480", "#B02A55", "#4F7F1A",
+)  # fmt: skip
+ARMS_DARK = (
+    "#5AAEF0", "#F58B4C", "#43C59E", "#DB90C8", "#CDB94B",
+    "#7AD3F2", "#A896F5", "#A6B0BD", "#F07E9E", "#9CC85A",
+)  # fmt: skip
+# After Paul Tol's qualitative schemes, ordered so that neighbours in time differ most.
+STATES = (
+    "#4477AA", "#DDAA33", "#AA3377", "#44BB99", "#EE6677",
+    "#66CCEE", "#8A6FBF", "#999933", "#EE8866", "#8795A6",
+)  # fmt: skip
+MUTED = "#8490A0"
+"""Axes, rules and everything that is not data: readable on both backgrounds."""
+
+WARNING = "#C8552B"
+
+
+def arm_colour(arms: Sequence[str], shown: Sequence[str], legend: bool = True) -> alt.Color:
+    """Return the colour encoding of the field `arm`.
+
+    Args:
+        arms: every arm of the study in the study's order, which fixes the colours.
+        shown: the arms that are drawn, which is what the legend lists.
+        legend: whether to draw one.
+    """
+    drawn = [arm for arm in arms if arm in set(shown)]
+    return alt.Color(
+        "arm:N",
+        title=None,
+        scale=alt.Scale(domain=list(arms)),
+        legend=alt.Legend(
+            orient="top", values=drawn, symbolType="stroke", symbolStrokeWidth=3, symbolOpacity=1, offset=4
+        )
+        if legend and len(drawn) > 1
+        else None,
+    )
+
+
+def state_name(state: int) -> str:
+    """Return what a state is called: "State 1" is the one that runs visit first on average."""
+    return f"State {state + 1}"
+
+
+def state_colour(n_states: int, legend: bool = True) -> alt.Color:
+    """Return the colour encoding of the field `state`, which holds names such as "State 1"."""
+    return alt.Color(
+        "state:N",
+        title=None,
+        scale=alt.Scale(
+            domain=[state_name(state) for state in range(n_states)],
+            range=[STATES[state % len(STATES)] for state in range(n_states)],
+        ),
+        legend=alt.Legend(orient="top", symbolType="square", symbolOpacity=1, offset=4) if legend else None,
+    )
+
+
+def export_config() -> dict[str, Any]:
+    """Return the Vega-Lite configuration of an exported figure: what the page shows in light mode."""
+    grey, line = "#4A5563", "#E4E8ED"
+    return {
+        "background": "#FFFFFF",
+        "range": {"category": list(ARMS_LIGHT)},
+        "view": {"stroke": None},
+        "axis": {
+            "labelColor": grey, "titleColor": grey, "gridColor": line, "domainColor": "#C3CAD3",
+            "tickColor": "#C3CAD3", "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
+        },
+        "legend": {"labelColor": grey, "titleColor": grey, "labelFontSize": 12},
+        "font": "Source Sans 3, Source Sans Pro, Helvetica, Arial, sans-serif",
+    }  # fmt: skip

@@ -1,0 +1,36 @@
+"""The small picture of a study: each arm's median and middle half, on a log axis where the values allow it."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from dashboard.charts import edges
+from dashboard.charts.palette import arm_colour
+
+
+def chart(bands: pd.DataFrame, arms: Sequence[str], log: bool, height: int = 150) -> alt.LayerChart:
+    """Return the figure from the bands of a metric: arm, x, median, q25, q75."""
+    kept = bands[np.isfinite(bands["median"]) & ((bands["median"] > 0) | (not log))]
+    low, high = edges.domain(kept["median"].to_numpy(float), log)
+    base = alt.Chart(kept.assign(q25=kept["q25"].clip(lower=low), q75=kept["q75"].clip(upper=high)))
+    x = alt.X("x:Q", title=None, axis=None, scale=alt.Scale(nice=False, zero=False))
+    scale = alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False, clamp=True)
+    axis = alt.Axis(
+        values=edges.ticks(low, high, log, 3) or alt.Undefined,
+        tickCount=3,
+        format="~g",
+        grid=False,
+        domain=False,
+        ticks=False,
+        labelPadding=2,
+    )
+    colour = arm_colour(arms, list(kept["arm"].unique()))
+    band = base.mark_area(opacity=0.16).encode(
+        x=x, y=alt.Y("q25:Q", scale=scale, axis=axis, title=None), y2="q75:Q", color=colour
+    )
+    line = base.mark_line(strokeWidth=1.8).encode(
+        x=x, y=alt.Y("median:Q", scale=scale, axis=axis), color=colour
+    )
+    return alt.layer(band, line).properties(height=height)

@@ -1,0 +1,154 @@
+"""Traces of many seeds: thin lines for runs, bands for whole arms, marks at the edge for what has no place."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from dashboard.charts import edges
+from dashboard.charts.palette import arm_colour
+
+_SHAPES = {"NaN": "cross", "+∞": "triangle-up", "−∞": "triangle-down", "zero or less": "circle"}
+
+
+def chart(
+    lines: pd.DataFrame,
+    bands: pd.DataFrame,
+    arms: Sequence[str],
+    x_title: str,
+    y_title: str,
+    log: bool,
+    height: int = 380,
+    legend: bool = True,
+) -> alt.LayerChart:
+    """Return the figure.
+
+    Args:
+        lines: arm, seed, run, x, value, kind; one row a point. May be empty.
+        bands: arm, x, centre, low, high, n and, where there is an inner band, inner_low, inner_high. May be empty.
+        arms: every arm of the study, which fixes the colours.
+        x_title: of the horizontal axis.
+        y_title: of the vertical axis, with its unit.
+        log: whether the vertical axis is logarithmic; values it cannot show are marked at its edge.
+        height: of the plot, in pixels.
+        legend: whether to name the colours.
+    """
+    drawn, lost = edges.split(lines, log)
+    spread = _drawable(bands, log)
+    shown = [arm for arm in arms if arm in set(drawn["arm"]) | set(spread["arm"]) | set(lost["arm"])]
+    values = [
+        drawn["value"].to_numpy(float),
+        *(spread[name].to_numpy(float) for name in ("centre", "low", "high")),
+    ]
+    low, high = edges.domain(np.concatenate(values), log)
+    y_scale = alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False, clamp=True)
+    axis = alt.Axis(
+        format="~e" if log and (low < 1e-3 or high >= 1e5) else "~g",
+        titlePadding=10,
+        **_places(low, high, log),
+    )
+    x = alt.X(
+        "x:Q",
+        title=x_title,
+        scale=alt.Scale(nice=False, zero=False),
+        axis=alt.Axis(format="~s", tickCount=8, grid=False),
+    )
+    colour = arm_colour(arms, shown, legend)
+
+    def y(field: str) -> alt.Y:
+        return alt.Y(f"{field}:Q", title=y_title, scale=y_scale, axis=axis)
+
+    layers: list[alt.Chart] = []
+    if len(spread):
+        floored = spread.assign(low=spread["low"].clip(lower=low), high=spread["high"].clip(upper=high))
+        base = alt.Chart(floored)
+        layers.append(base.mark_area(opacity=0.14).encode(x=x, y=y("low"), y2="high:Q", color=colour))
+        if "inner_low" in spread:
+            layers.append(
+                base.mark_area(opacity=0.2).encode(x=x, y=y("inner_low"), y2="inner_high:Q", color=colour)
+            )
+    if len(drawn):
+        opacity = (0.3 if drawn["run"].nunique() <= 24 else 0.17) if len(spread) else 0.6
+        seeds = alt.Chart(drawn[["arm", "seed", "run", "x", "value"]])
+        layers.append(
+            seeds.mark_line(strokeWidth=1.1, opacity=opacity).encode(
+                x=x,
+                y=y("value"),
+                color=colour,
+                detail="run:N",
+                tooltip=[alt.Tooltip("arm:N"), alt.Tooltip("seed:Q")],
+            )
+        )
+    if len(spread):
+        layers.extend(_centre(spread, x, y("centre"), colour))
+    if len(lost):
+        layers.append(_edge_marks(lost, x, colour, height))
+    if not layers:
+        layers.append(
+            alt.Chart(pd.DataFrame({"x": [0.0], "centre": [1.0]})).mark_point(opacity=0).encode(x=x)
+        )
+    return alt.layer(*layers).properties(height=height).resolve_scale(shape="independent")
+
+
+def _places(low: float, high: float, log: bool) -> dict[str, Any]:
+    places = edges.ticks(low, high, log)
+    return {"tickCount": 6} if places is None else {"values": places}
+
+
+def _drawable(bands: pd.DataFrame, log: bool) -> pd.DataFrame:
+    if bands.empty:
+        return pd.DataFrame(
+            {name: pd.Series(dtype=float) for name in ("arm", "x", "centre", "low", "high", "n")}
+        )
+    kept = bands[np.isfinite(bands["centre"])]
+    return kept[kept["centre"] > 0] if log else kept
+
+
+def _centre(spread: pd.DataFrame, x: alt.X, y: alt.Y, colour: alt.Color) -> list[alt.Chart]:
+    """Return the middle line of each arm and a point under the pointer that reads the band out."""
+    hover = alt.selection_point(
+        name="hover", on="pointerover", nearest=True, fields=["x"], empty=False, clear="pointerout"
+    )
+    line = alt.Chart(spread).mark_line(strokeWidth=2.4).encode(x=x, y=y, color=colour)
+    tooltip = [
+        alt.Tooltip("arm:N"),
+        alt.Tooltip("x:Q", title=str(x.to_dict()["title"]), format=",.6~g"),
+        alt.Tooltip("centre:Q", format=".4~g"),
+        alt.Tooltip("low:Q", format=".4~g"),
+        alt.Tooltip("high:Q", format=".4~g"),
+        alt.Tooltip("n:Q", title="seeds"),
+    ]
+    points = (
+        alt.Chart(spread)
+        .mark_point(size=60, filled=True)
+        .encode(
+            x=x, y=y, color=colour, opacity=alt.condition(hover, alt.value(1), alt.value(0)), tooltip=tooltip
+        )
+        .add_params(hover)
+    )
+    return [line, points]
+
+
+def _edge_marks(lost: pd.DataFrame, x: alt.X, colour: alt.Color, height: int) -> alt.Chart:
+    """Return marks at the upper edge for NaN and +Inf, at the lower for -Inf and what a log axis cannot show."""
+    at_bottom = lost["kind"].isin(["−∞", "zero or less"])
+    placed = lost.assign(edge=np.where(at_bottom, height - 5.0, 5.0))
+    kinds = [kind for kind in edges.KINDS if kind in set(lost["kind"])]
+    return (
+        alt.Chart(placed)
+        .mark_point(size=42, filled=True, opacity=0.9)
+        .encode(
+            x=x,
+            y=alt.Y("edge:Q", scale=None, axis=None),
+            color=colour,
+            shape=alt.Shape(
+                "kind:N",
+                title=None,
+                scale=alt.Scale(domain=kinds, range=[_SHAPES[kind] for kind in kinds]),
+                legend=alt.Legend(orient="top", offset=4, symbolOpacity=1),
+            ),
+            tooltip=["arm:N", "kind:N", alt.Tooltip("count:Q", title="points"), alt.Tooltip("seeds:Q")],
+        )
+    )

@@ -1,0 +1,145 @@
+"""Puts a figure on the page with what a reader may ask of it: its numbers, its files and how it was computed."""
+
+import csv
+import html
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from dashboard.charts.palette import export_config
+
+FIDELITY = (
+    "Of each stretch of a run the first, last, least and greatest finite value is kept, and the first NaN and Inf. "
+    "A narrower range shows every point."
+)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a figure was computed.
+
+    Attributes:
+        query: what was asked of the store.
+        formula: what was made of it, in words or symbols.
+        code: version of the code that computed it.
+        data: version of the data it was computed from.
+        source: where the method comes from.
+    """
+
+    query: str
+    formula: str
+    code: str
+    data: str
+    source: str = ""
+
+
+def show(
+    chart: alt.LayerChart | alt.Chart | alt.VConcatChart | alt.HConcatChart | alt.FacetChart,
+    key: str,
+    alt_text: str,
+    frame: pd.DataFrame,
+    how: Provenance,
+    caption: str = "",
+    fidelity: str = "",
+) -> None:
+    """Show a chart, its caption, and below it the export, the table and how it was computed.
+
+    Args:
+        chart: the figure.
+        key: its name on the page, which also names its files.
+        alt_text: what the figure shows, for readers who cannot see it.
+        frame: exactly the rows that are drawn.
+        how: where the figure comes from.
+        caption: what the reader should know beside it.
+        fidelity: which of the measured points are drawn.
+    """
+    st.altair_chart(chart, width="stretch", key=key, alt=alt_text)
+    if caption:
+        st.caption(caption)
+    name = re.sub(r"[^\w-]+", "-", key)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        if fidelity:
+            st.badge(fidelity, icon=":material/verified:", color="gray", help=FIDELITY)
+        with st.popover("Export", icon=":material/download:", type="tertiary", key=f"{key}.export"):
+            st.caption("The files hold exactly what is drawn. PNG at screen size is in the chart's own menu.")
+            st.download_button(
+                "CSV", lambda: safe_csv(frame), f"{name}.csv", "text/csv", key=f"{key}.csv", on_click="ignore"
+            )
+            st.download_button(
+                "SVG",
+                _svg(chart, how, alt_text),
+                f"{name}.svg",
+                "image/svg+xml",
+                key=f"{key}.svg",
+                on_click="ignore",
+            )
+            st.download_button(
+                "PNG", _png(chart), f"{name}.png", "image/png", key=f"{key}.png", on_click="ignore"
+            )
+        with st.popover("Table", icon=":material/table_rows:", type="tertiary", key=f"{key}.table"):
+            st.caption(f"{alt_text} {len(frame):,} rows, as drawn.")
+            st.dataframe(frame, hide_index=True, height=320, key=f"{key}.rows", alt=alt_text)
+    with st.expander("How this was computed", key=f"{key}.how", type="compact"):
+        link = st.context.url or ""
+        rows = {
+            "Query": f"`{how.query}`",
+            "Formula": how.formula,
+            "Source": how.source,
+            "Data version": f"`{how.data}`",
+            "Code version": f"`{how.code}`",
+            "Link": link and f"[{link}]({link}), with the parameters in the address bar",
+        }
+        st.table({name: text for name, text in rows.items() if text}, border="horizontal")
+
+
+def safe_csv(frame: pd.DataFrame) -> bytes:
+    """Return the frame as CSV in which no cell can be taken for a formula by a spreadsheet.
+
+    Text that begins with one of = + - @ or a control character gets an apostrophe in front; numbers stay as they are.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([_plain(name) for name in frame.columns])
+    writer.writerows([_plain(cell) for cell in row] for row in frame.itertuples(index=False, name=None))
+    return out.getvalue().encode("utf-8")
+
+
+def _plain(cell: Any) -> Any:
+    if isinstance(cell, str) and re.match(r"[=+\-@\t\r\n|%]", cell):
+        return f"'{cell}"
+    return cell
+
+
+def _svg(chart: Any, how: Provenance, alt_text: str) -> Callable[[], bytes]:
+    def make() -> bytes:
+        import vl_convert  # 40 MB of renderer, loaded only when somebody asks for a file
+
+        svg = str(vl_convert.vegalite_to_svg(_spec(chart)))
+        told = f"{alt_text} Query: {how.query}. Formula: {how.formula}. Data {how.data}, code {how.code}."
+        return svg.replace(">", f"><desc>{html.escape(told)}</desc>", 1).encode("utf-8")
+
+    return make
+
+
+def _png(chart: Any) -> Callable[[], bytes]:
+    def make() -> bytes:
+        import vl_convert
+
+        return bytes(vl_convert.vegalite_to_png(_spec(chart), scale=2))
+
+    return make
+
+
+def _spec(chart: Any) -> dict[str, Any]:
+    with alt.data_transformers.enable("default", max_rows=None):
+        spec: dict[str, Any] = chart.to_dict()
+    if not {"vconcat", "hconcat", "facet"} & set(spec):
+        spec["width"] = 820
+    spec["config"] = {**spec.get("config", {}), **export_config()}
+    return spec

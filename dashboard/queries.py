@@ -1,0 +1,97 @@
+"""What the views ask of the store, kept by the version of the data that answered.
+
+Every cache here is bounded, keyed on the data's version and never on a frame; sessions share the answers.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from data.rows import JobRow, MetricRow, RunRow, StudyRow
+from data.store import Store
+from data.traces import Axis, Thinned
+from engine.analysis.shuffling import Effect, paired_effect
+
+_BY_ROOT: dict[str | type, Any] = {Store: lambda store: str(store.root)}
+ACTIVE = ("queued", "running")
+Names = tuple[str, ...] | None
+Seeds = tuple[int, ...] | None
+
+
+def arm_names(study: StudyRow, runs: Sequence[RunRow]) -> list[str]:
+    """Return every arm of a study in the study's order, which fixes the arms' colours."""
+    named = [str(arm["name"]) for arm in study.config.get("arms", [])]
+    return named + sorted({run.arm for run in runs} - set(named))
+
+
+def active_jobs(store: Store, study: str | None = None) -> list[JobRow]:
+    """Return the jobs that are waiting or at work, the newest first."""
+    jobs = [job for job in store.catalog.jobs(study) if job.status in ACTIVE]
+    return sorted(jobs, key=lambda job: job.id, reverse=True)
+
+
+def metrics(store: Store, study: str) -> dict[str, MetricRow]:
+    """Return what each column of the study's traces is, by name."""
+    return {metric.name: metric for metric in store.catalog.metrics(study)}
+
+
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)
+def thin(
+    store: Store,
+    version: str,
+    study: str,
+    metric: str,
+    x: Axis,
+    arms: Names,
+    seeds: Seeds,
+    first: float | None,
+    last: float | None,
+    points: int,
+    window: int,
+) -> Thinned:
+    """Return the points to draw for each run: see `Traces.thin`."""
+    return store.traces.thin(
+        study, metric, x=x, arms=arms, seeds=seeds, first=first, last=last, points=points, window=window
+    )
+
+
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)
+def bands(
+    store: Store,
+    version: str,
+    study: str,
+    metric: str,
+    x: Axis,
+    arms: Names,
+    first: float | None,
+    last: float | None,
+) -> pd.DataFrame:
+    """Return the bands of whole arms: see `Traces.bands`."""
+    return store.traces.bands(study, metric, x=x, arms=arms, first=first, last=last, points=300)
+
+
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)
+def last(store: Store, version: str, study: str, names: tuple[str, ...], share: float = 0.1) -> pd.DataFrame:
+    """Return each run's mean over the last share of its measured points: see `Traces.last`."""
+    return store.traces.last(study, list(names), share=share)
+
+
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)
+def pairs(store: Store, version: str, study: str, metric: str, a: str, b: str) -> pd.DataFrame:
+    """Return the seeds that both arms trained, with each arm's final level: seed, a, b."""
+    levels = last(store, version, study, (metric,))[["arm", "seed", "value"]]
+    left = levels[levels["arm"] == a].rename(columns={"value": "a"})[["seed", "a"]]
+    right = levels[levels["arm"] == b].rename(columns={"value": "b"})[["seed", "b"]]
+    return left.merge(right, on="seed").sort_values("seed", ignore_index=True)
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_BY_ROOT)
+def effect(store: Store, version: str, study: str, metric: str, a: str, b: str) -> Effect | None:
+    """Return the paired effect of arm `a` against arm `b`; None with fewer than two seeds that have a log ratio."""
+    table = pairs(store, version, study, metric, a, b)
+    left, right = table["a"].to_numpy(np.float64), table["b"].to_numpy(np.float64)
+    usable = np.isfinite(left) & np.isfinite(right) & (left > 0) & (right > 0)
+    return paired_effect(left, right, seed=0) if usable.sum() >= 2 else None

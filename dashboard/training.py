@@ -1,0 +1,88 @@
+"""Starts the demo study, and shows a job at work: progress, throughput, time left, stop."""
+
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from dashboard.access import Access
+from dashboard.lab import Lab, create_lab
+from dashboard.wording import count, duration
+from data.rows import JobRow
+from data.store import Store
+from engine.jobs import queue
+from engine.jobs.request import Request, request, require_space
+
+DEMO = "digits-shuffling"
+COMMAND = f"python -m engine train {DEMO}"
+
+
+def train_button(access: Access, key: str, lab: Lab | None = None) -> None:
+    """Show the button that trains the demo study; it makes the store first where there is none."""
+    wanted = request(DEMO)
+    label = "Train the demo study"
+    disabled = not access.may_change
+    if st.button(label, icon=":material/play_arrow:", type="primary", key=key, disabled=disabled):
+        store = (lab or create_lab()).store
+        start(store, wanted)
+        st.rerun()
+
+
+def start(store: Store, wanted: Request) -> int:
+    """Write the study down and queue its training.
+
+    Raises:
+        LabError: the disk has no room for it.
+    """
+    require_space(wanted, store.root)
+    study = wanted.study
+    store.catalog.save_study(study.name, study.title, study.claim, study.config(), "engine")
+    return queue.submit(store, "train", study.name, wanted.spec)
+
+
+def seconds_left(job: JobRow) -> float | None:
+    """Return the time a running job still needs at its present rate."""
+    if not job.rate or not job.steps:
+        return None
+    return max(job.steps - job.step, 0) / job.rate
+
+
+def job_card(lab: Lab, job: JobRow) -> None:
+    """Show one active job: what it does, how far it is, how fast, how long it still takes, and a stop button."""
+    verb = "Training" if job.kind == "train" else "Fitting latent states of"
+    with st.container(border=True, key=f"job.{job.id}"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown(f"**{verb} {job.study}** :gray[· job {job.id}]", width="stretch")
+            st.button(
+                "Stopping" if job.stop_requested else "Stop",
+                icon=":material/stop_circle:",
+                key=f"job.{job.id}.stop",
+                disabled=job.stop_requested or not lab.access.may_change,
+                help="The job ends within seconds; every row it has written is kept.",
+                on_click=_stop,
+                args=(lab.store, job.id),
+            )
+        share = min(job.step / job.steps, 1.0) if job.steps else 0.0
+        st.progress(share, text=_progress_text(job))
+        if job.message:
+            st.caption(job.message)
+
+
+def _progress_text(job: JobRow) -> str:
+    if job.status == "queued":
+        return "Waiting for its process to start"
+    unit = "step" if job.kind == "train" else "fit"
+    parts = [f"{job.step:,} of {count(job.steps, unit)}"]
+    if job.rate:
+        parts.append(
+            f"{job.rate:,.0f} {unit}s a second" if job.rate >= 10 else f"{job.rate:,.2g} {unit}s a second"
+        )
+        parts.append(f"{duration(seconds_left(job))} left")
+    if job.started_at:
+        parts.append(f"running for {duration((datetime.now(UTC) - job.started_at).total_seconds())}")
+    return " · ".join(parts)
+
+
+def _stop(store: Store, job: int) -> None:
+    # The job may have ended between the drawing of the button and the click: then there is nothing to stop.
+    if store.catalog.job(job).status in ("queued", "running"):
+        queue.stop(store, job)

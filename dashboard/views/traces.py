@@ -1,0 +1,260 @@
+"""Any metric of any runs over training, with honest bands."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard import figure, queries
+from dashboard.charts import edges, traces
+from dashboard.controls import X_TITLES, Choice, choose, metric_picker, x_picker
+from dashboard.lab import Lab
+from dashboard.live import live
+from dashboard.wording import count, sentence, spans
+from data.rows import MetricRow
+from data.traces import Axis, Thinned
+from engine.analysis.t_interval import t_interval
+from engine.version import code_version
+
+TITLE = "Traces"
+ICON = ":material/show_chart:"
+QUESTION = "How did the runs go, and how far apart are they?"
+ORDER = 30
+
+BANDS = {
+    "median": "Median, quantiles",
+    "mean": "Mean, t interval",
+    "none": "No band",
+}
+BAND_WORDS = {
+    "median": "Line: median over seeds; dark band: 25 to 75 %, light band: 5 to 95 % of the arm's seeds",
+    "mean": "Line: mean over seeds; band: 95 % interval of the mean by Student's t with n − 1 degrees of freedom",
+    "none": "",
+}
+QUANTILES = {"median": "centre", "q05": "low", "q95": "high", "q25": "inner_low", "q75": "inner_high"}
+POINTS_PER_CHART = 6000  # thinning keeps up to half as many again as it is asked for
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How the traces are drawn: what the controls of this view say."""
+
+    metric: MetricRow
+    x: Axis
+    band: str
+    seeds: bool
+    log: bool
+    window: int
+    first: float | None
+    last: float | None
+    more: tuple[str, ...]
+
+
+def render(lab: Lab) -> None:
+    """Ask what to draw, then draw it; while a job writes, the drawing follows."""
+    choice = choose(lab.store)
+    known = queries.metrics(lab.store, choice.study.name)
+    metric = metric_picker(known)
+    look = _controls(choice, metric, x_picker(), known)
+    live(lab, choice.study.name, lambda: _draw(lab, choice, look, known))
+
+
+def _controls(choice: Choice, metric: MetricRow, x: Axis, known: dict[str, MetricRow]) -> _Look:
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom", key="traces.controls"):
+        band = st.segmented_control(
+            "Arms as", list(BANDS), format_func=BANDS.get, default="median", required=True,
+            key="traces.band", bind="query-params", help="A band is always over every run of its arm.",
+        )  # fmt: skip
+        scale = st.segmented_control(
+            "Vertical axis", ["auto", "linear", "log"], default="auto", required=True,
+            key="traces.scale", bind="query-params", help="auto: logarithmic where the metric spans decades.",
+        )  # fmt: skip
+        window = st.selectbox(
+            "Smoothing", [1, 5, 15, 51, 151], format_func=lambda n: "none" if n == 1 else f"{n} points", width=130,
+            key="traces.smoothing", bind="query-params",
+            help="Centred moving mean of each seed's line over that many measured points, before points are left out.",
+        )  # fmt: skip
+        seeds = st.toggle("Seeds as lines", value=True, key="traces.seeds", bind="query-params")
+    first, last = _range(choice, x)
+    others = [row.label for row in known.values() if row.name != metric.name]
+    with st.sidebar:
+        more = st.multiselect(
+            "Small multiples",
+            others,
+            key="traces.more",
+            bind="query-params",
+            placeholder="More metrics",
+            max_selections=9,
+        )
+    named = {row.label: row.name for row in known.values()}
+    log = scale == "log" or (scale == "auto" and metric.log)
+    return _Look(
+        metric, x, band or "median", seeds, log, window, first, last, tuple(named[label] for label in more)
+    )
+
+
+def _range(choice: Choice, x: Axis) -> tuple[float | None, float | None]:
+    """Ask which part of the horizontal axis is shown, in its own units; None for an end that is not cut."""
+    steps = max((run.steps for run in choice.runs), default=0)
+    epochs = int(choice.study.config.get("epochs", 0))
+    # A clock that still runs has no end yet, and a slider whose end moves would lose its place.
+    ended = [run.seconds or 0.0 for run in choice.runs if run.status not in queries.ACTIVE]
+    seconds = math.ceil(max(ended, default=0.0)) if len(ended) == len(choice.runs) else 0
+    end = {"step": steps, "epoch": epochs, "seconds": seconds}[x]
+    if end <= 1:
+        return None, None
+    label = {"step": "Steps", "epoch": "Epochs", "seconds": "Seconds"}[x]
+    low, high = st.slider(
+        label, 0, end, (0, end), key=f"traces.{x}.range", bind="query-params",
+        help="Zoom: what lies in the range is read again from the store at full resolution.",
+    )  # fmt: skip
+    return (float(low) if low > 0 else None), (float(high) if high < end else None)
+
+
+def _draw(lab: Lab, choice: Choice, look: _Look, known: dict[str, MetricRow]) -> None:
+    version = lab.store.traces.version(choice.study.name)
+    thinned = _lines(lab, choice, look, version)
+    spread = _bands(lab, choice, look, look.metric, version)
+    if thinned.frame.empty and spread.empty:
+        st.info("Nothing has been measured in this range yet.", icon=":material/hourglass_empty:")
+        return
+    lines = thinned.frame if look.seeds else thinned.frame.iloc[:0]
+    unit = f" [{look.metric.unit}]" if look.metric.unit else ""
+    kept = f"all {count(thinned.total, 'point')}"
+    if thinned.shown < thinned.total:
+        kept = f"{thinned.shown:,} of {count(thinned.total, 'point')}, extremes kept"
+    figure.show(
+        traces.chart(lines, spread, choice.arms, X_TITLES[look.x], f"{look.metric.label}{unit}", look.log),
+        "traces.chart",
+        f"{look.metric.label} against {look.x} for {', '.join(choice.shown_arms)}.",
+        _drawn(lines, spread),
+        _how(choice, look, version),
+        sentence(
+            [
+                BAND_WORDS[look.band],
+                *_seeds_said(choice, spread),
+                _edges_said(lines, look.log),
+                _smoothing_said(look),
+            ]
+        ),
+        kept if look.seeds else "",
+    )
+    _multiples(lab, choice, look, known, version)
+
+
+def _lines(lab: Lab, choice: Choice, look: _Look, version: str) -> Thinned:
+    runs = max(len(choice.shown_runs), 1)
+    return queries.thin(
+        lab.store, version, choice.study.name, look.metric.name, look.x, choice.chosen_arms, choice.seeds,
+        look.first, look.last, max(16, min(1000, POINTS_PER_CHART // runs)), look.window,
+    )  # fmt: skip
+
+
+def _bands(lab: Lab, choice: Choice, look: _Look, metric: MetricRow, version: str) -> pd.DataFrame:
+    """Return the chosen kind of band: arm, x, centre, low, high, n and perhaps inner_low, inner_high."""
+    if look.band == "none":
+        return pd.DataFrame()
+    frame = queries.bands(
+        lab.store, version, choice.study.name, metric.name, look.x, choice.chosen_arms, look.first, look.last
+    )
+    if look.band == "mean":
+        ends = t_interval(
+            frame["mean"].to_numpy(float), frame["sd"].fillna(0).to_numpy(float), frame["n"].to_numpy(float)
+        )
+        named = frame.assign(centre=frame["mean"], low=ends.low, high=ends.high)
+        return named[["arm", "x", "centre", "low", "high", "n"]]
+    renamed = frame.drop(columns=["low", "high"]).rename(columns=QUANTILES)
+    return renamed[["arm", "x", "centre", "low", "high", "inner_low", "inner_high", "n"]]
+
+
+def _drawn(lines: pd.DataFrame, spread: pd.DataFrame) -> pd.DataFrame:
+    """Return what the chart draws as one table: the lines' points and the bands'."""
+    parts = [part.assign(what=what) for part, what in ((lines, "seed"), (spread, "arm")) if len(part)]
+    return pd.concat([part.astype({"arm": object}) for part in parts], ignore_index=True)
+
+
+def _seeds_said(choice: Choice, spread: pd.DataFrame) -> list[str]:
+    """Say how many seeds stand behind each band and which of them dropped out."""
+    if spread.empty:
+        return []
+    said = []
+    counts = {arm: spread.loc[spread["arm"] == arm, "n"].to_numpy(int) for arm in choice.shown_arms}
+    counts = {arm: n for arm, n in counts.items() if len(n)}
+    if len({int(n) for values in counts.values() for n in values}) == 1:
+        said.append(f"n = {next(iter(counts.values()))[0]} seeds in each arm at every step")
+    else:
+        ranges = [
+            f"{arm} {n.max()}" if n.min() == n.max() else f"{arm} {n.min()} to {n.max()}"
+            for arm, n in counts.items()
+        ]
+        said.append(f"Seeds behind the bands: {', '.join(ranges)}")
+    for arm in choice.shown_arms:
+        gone = [run.seed for run in choice.runs if run.arm == arm and run.status == "diverged"]
+        if gone:
+            said.append(f"{arm}: {count(len(gone), 'seed')} diverged and dropped out ({spans(gone)})")
+    return said
+
+
+def _edges_said(lines: pd.DataFrame, log: bool) -> str:
+    lost = edges.split(lines, log).edges if len(lines) else lines
+    if not len(lost):
+        return ""
+    counted = lost.groupby("kind")["count"].sum()
+    values = ", ".join(f"{int(counted[kind]):,} {kind}" for kind in edges.KINDS if kind in counted)
+    return f"Marks at the edge stand for points without a place on this axis: {values}"
+
+
+def _smoothing_said(look: _Look) -> str:
+    if look.window == 1 or not look.seeds:
+        return ""
+    return f"Seeds' lines are moving means over {look.window} measured points; bands are not smoothed"
+
+
+def _how(choice: Choice, look: _Look, version: str) -> figure.Provenance:
+    span = f"{look.x} {look.first or 0:g} to {'the end' if look.last is None else f'{look.last:g}'}"
+    query = (
+        f"thin(study={choice.study.name}, metric={look.metric.name}, x={look.x}, arms={list(choice.shown_arms)}, "
+        f"seeds={spans(choice.seeds) if choice.seeds else 'all'}, {span}, window={look.window}); bands(…, all seeds)"
+    )
+    formula = sentence([look.metric.formula, BAND_WORDS[look.band]])
+    return figure.Provenance(query, formula, code_version(), version, look.metric.source)
+
+
+def _multiples(lab: Lab, choice: Choice, look: _Look, known: dict[str, MetricRow], version: str) -> None:
+    """Draw more metrics as small bands beside each other."""
+    shown = [known[name] for name in look.more if name in known]
+    if not shown:
+        return
+    with st.grid(3, min_column_width=260, gap="medium"):
+        for metric in shown:
+            with st.container():
+                spread = _bands(lab, choice, look, metric, version)
+                if spread.empty:
+                    spread = _bands(lab, choice, _median(look), metric, version)
+                st.markdown(f"**{metric.label}**")
+                st.altair_chart(
+                    traces.chart(
+                        _no_lines(),
+                        spread,
+                        choice.arms,
+                        X_TITLES[look.x],
+                        metric.unit,
+                        metric.log,
+                        190,
+                        False,
+                    ),
+                    width="stretch",
+                    key=f"traces.more.{metric.name}",
+                    alt=f"{metric.label} against {look.x}, bands over the seeds of each arm.",
+                )
+
+
+def _median(look: _Look) -> _Look:
+    return _Look(look.metric, look.x, "median", False, look.log, 1, look.first, look.last, ())
+
+
+def _no_lines() -> pd.DataFrame:
+    empty = {name: pd.Series(dtype=np.float64) for name in ("seed", "run", "x", "value")}
+    return pd.DataFrame({"arm": pd.Series(dtype=object), **empty, "kind": pd.Series(dtype=object)})

@@ -1,0 +1,74 @@
+"""How numbers and moments are put into words, the same in every view."""
+
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Return "1 seed", "16 seeds", "412,000 points"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """Return a value at a number of significant digits, in plain notation where that stays short."""
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("∞" if value > 0 else "−∞")
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
+    if -4 <= size < 6:
+        return f"{value:,.{max(digits - 1 - size, 0)}f}".replace("-", "−")
+    mantissa = f"{value / 10**size:.{digits - 1}f}".replace("-", "−")
+    return f"{mantissa}×10{str(size).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def p_value(p: float) -> str:
+    """Return "p = 0.0313" or "p = 3.1×10⁻⁵"."""
+    return f"p = {significant(p, 2 if p < 0.001 else 3)}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return "42 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def ago(moment: datetime) -> str:
+    """Return how long ago a moment was, in words."""
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    if seconds < 60:
+        return "just now"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min ago"
+    return f"{int(seconds // 3600)} h ago" if seconds < 86400 else moment.strftime("%d %b %Y")
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """Return sorted whole numbers as short text: "0..7, 12"."""
+    ordered = sorted(set(numbers))
+    parts: list[str] = []
+    start = 0
+    for index, number in enumerate(ordered):
+        if index + 1 == len(ordered) or ordered[index + 1] != number + 1:
+            first = ordered[start]
+            parts.append(
+                f"{first}..{number}"
+                if number > first + 1
+                else ", ".join(map(str, ordered[start : index + 1]))
+            )
+            start = index + 1
+    return ", ".join(parts)
+
+
+def sentence(parts: Iterable[str]) -> str:
+    """Join the parts that are not empty, each ended by a full stop."""
+    return " ".join(f"{part.rstrip('.')}." for part in parts if part)
