@@ -137,7 +137,7 @@ def _thinned(source: str) -> str:
     ), extremes AS (
         SELECT run, bucket,
             min(step) FILTER (value = ends.low) AS lowest, min(step) FILTER (value = ends.high) AS highest
-        FROM placed JOIN ends USING (run, bucket) 
+        FROM placed JOIN ends USING (run, bucket)
         WHERE value = ends.low OR value = ends.high GROUP BY run, bucket
     ), kept AS (
         SELECT DISTINCT run, unnest([early, late, lost, up, down]) AS step FROM ends
