@@ -107,6 +107,7 @@ class FlooredHMM(GaussianHMM):  # type: ignore[misc]  # hmmlearn has no types
             tol=tol,
         )
         self.monitor_ = _Monitor(tol, n_iter, False)
+        self.n_features = parameters.means.shape[1]
         self.startprob_ = parameters.startprob
         self.transmat_ = parameters.transmat
         self.means_ = parameters.means

@@ -116,7 +116,7 @@ def fit(
     Source:
         Hu, Chen, Saphra & Cho 2023, with K chosen by the one-standard-error rule on held-out runs.
     """
-    states = _checked_states(n_states, covariance, restarts, seed)
+    states = _checked_states(n_states, covariance, normalize, restarts, seed)
     kept, cuts = cut(runs, metrics)
     if groups is not None and len(groups) != len(runs):
         raise ValueError(f"`groups` must label each of the {len(runs)} runs; got {len(groups)} labels.")
@@ -144,12 +144,16 @@ def fit(
     return Selection(table, model, trust)
 
 
-def _checked_states(n_states: Iterable[int], covariance: str, restarts: int, seed: int) -> list[int]:
+def _checked_states(
+    n_states: Iterable[int], covariance: str, normalize: str, restarts: int, seed: int
+) -> list[int]:
     states = sorted(set(n_states))
     if not states or states[0] < 1:
         raise ValueError(f"`n_states` must hold whole numbers from 1 up; got {states}.")
     if covariance not in ("diag", "full"):
         raise ValueError(f'`covariance` must be "diag" or "full"; got {covariance!r}.')
+    if normalize not in ("per-run", "pooled", "log-pooled"):
+        raise ValueError(f'`normalize` must be "per-run", "pooled" or "log-pooled"; got {normalize!r}.')
     if restarts < 1:
         raise ValueError(f"`restarts` must be at least 1; got {restarts}.")
     if seed < 0:

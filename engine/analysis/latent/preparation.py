@@ -161,10 +161,8 @@ def learn_scaling(
         normalize: see `Scaling`.
 
     Raises:
-        ValueError: `normalize` is unknown, or no metric is left.
+        ValueError: no metric is left.
     """
-    if normalize not in ("per-run", "pooled", "log-pooled"):
-        raise ValueError(f'`normalize` must be "per-run", "pooled" or "log-pooled"; got {normalize!r}.')
     flat = (
         np.all([is_constant(run) for run in training], axis=0)
         if normalize == "per-run"
