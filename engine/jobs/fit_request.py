@@ -1,12 +1,11 @@
 """What latent states a person asks for: read and checked against the store before anything is made."""
 
-import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
+from data.analyses import key_of
 from data.errors import LabError
 from data.rows import AnalysisRow
 from data.store import Store
@@ -19,8 +18,8 @@ WEIGHT_METRICS = (
 )
 """The 14 metrics of Hu et al. 2023, from which latent states are inferred unless asked otherwise."""
 
-NORMALIZE = ("per-run", "pooled", "log-pooled")
-COVARIANCE = ("diag", "full")
+Normalize = Literal["per-run", "pooled", "log-pooled"]
+Covariance = Literal["diag", "full"]
 _MOST_STATES = 50
 
 
@@ -43,8 +42,8 @@ class FitRequest:
     arms: tuple[str, ...]
     metrics: tuple[str, ...]
     states: tuple[int, ...]
-    normalize: str
-    covariance: str
+    normalize: Normalize
+    covariance: Covariance
     restarts: int
     seed: int
 
@@ -52,11 +51,6 @@ class FitRequest:
     def spec(self) -> dict[str, Any]:
         """The job's specification, as ``engine.jobs.fit`` reads it."""
         return asdict(self)
-
-    def key(self, data_version: str) -> str:
-        """Return the name under which its result is kept: the same inputs, data and code give the same."""
-        inputs = json.dumps([self.spec, data_version, code_version()], sort_keys=True)
-        return hashlib.sha256(inputs.encode()).hexdigest()[:32]
 
 
 def fit_request(
@@ -112,8 +106,8 @@ def fit_request(
                 "Choose another one.",
             )
     for name, choice, choices in (
-        ("normalize", normalize, NORMALIZE),
-        ("covariance", covariance, COVARIANCE),
+        ("normalize", normalize, get_args(Normalize)),
+        ("covariance", covariance, get_args(Covariance)),
     ):
         if choice not in choices:
             raise LabError(
@@ -124,8 +118,8 @@ def fit_request(
         tuple(arms or has_arms),
         tuple(metrics or usual),
         numbers,
-        normalize,
-        covariance,
+        cast(Normalize, normalize),
+        cast(Covariance, covariance),
         restarts,
         seed,
     )
@@ -148,7 +142,7 @@ def read_states(text: str) -> list[int]:
 
 def stored(store: Store, wanted: FitRequest, data_version: str) -> AnalysisRow | None:
     """Return the result of this very fit where it is kept already."""
-    key = wanted.key(data_version)
+    key = key_of(wanted.study, "latent", wanted.spec, code_version(), data_version, wanted.seed)
     return next((row for row in store.catalog.analyses(wanted.study, "latent") if row.key == key), None)
 
 

@@ -115,7 +115,7 @@ def _text(study: str, effects: list[dict[str, Any]]) -> str:
         f"{study}: risks over the last {_SHARE:.0%} of training, paired by seed\n\n"
         f"{table(headings, rows)}\n\n"
         "ratio: geometric mean over seeds of a / b, with a BCa bootstrap interval. p: two-sided, by\n"
-        "flipping the sign of each seed's log ratio in every way, or in 10^5 random ways. n: seeds of both arms."
+        "flipping the sign of each seed's log ratio in every way, or in 10^5 random ways. n: shared seeds."
     )
 
 

@@ -14,8 +14,7 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> Outcome:
     store = open_lab(arguments)
     store.catalog.study(arguments.study)
-    rows = store.traces.count(arguments.study)
-    store.traces.export(arguments.study, arguments.out)
+    rows = store.traces.export(arguments.study, arguments.out)
     text = f"Wrote {rows:,} rows of `{arguments.study}` to {arguments.out}."
     return Outcome(text, {"study": arguments.study, "path": str(arguments.out), "rows": rows})
 

@@ -1,0 +1,75 @@
+"""The job that fits latent states to a study's runs and keeps the result."""
+
+from data.analyses import save
+from data.errors import LabError
+from data.store import Store
+from engine.analysis import latent
+from engine.analysis.latent.fitting import Stopped
+from engine.jobs.fit_request import FitRequest, fit_request, stored
+from engine.jobs.progress import Ending, Progress
+from engine.version import code_version
+
+
+def run(store: Store, job_id: int, progress: Progress) -> Ending:
+    """Fit what the job's specification says, unless the very same fit is kept already.
+
+    Args:
+        store: where the runs are and the result is kept.
+        job_id: a job whose spec holds the fields of a ``FitRequest``; ``arms`` and ``metrics`` may be None.
+        progress: told after every restart, in restarts; True stops the fit.
+
+    Returns:
+        ``"done"`` with the number of the analysis, or ``"stopped"`` with nothing kept.
+
+    Raises:
+        LabError: a study, arm or metric that is not there, or runs that cannot be fitted.
+    """
+    wanted = fit_request(store, **store.catalog.job(job_id).spec)
+    data_version = store.traces.version(wanted.study)
+    row = stored(store, wanted, data_version)
+    if row is None:
+        try:
+            row_id = _fit(store, job_id, wanted, data_version, progress)
+        except Stopped:
+            return Ending("stopped", {})
+    else:
+        row_id = row.id
+    return Ending("done", {"analysis": row_id, "fitted": row is None})
+
+
+def _fit(store: Store, job_id: int, wanted: FitRequest, data_version: str, progress: Progress) -> int:
+    """Fit, keep the result, and return its number."""
+    runs = store.traces.matrices(wanted.study, wanted.metrics, arms=wanted.arms)
+    message = f"{wanted.study}, {len(runs)} runs, {wanted.states[0]} to {wanted.states[-1]} states"
+
+    def restarts_done(done: int, total: int) -> bool:
+        return progress(done, total, message) and done < total
+
+    try:
+        selection = latent.fit(
+            [run.values for run in runs],
+            wanted.metrics,
+            wanted.states,
+            wanted.covariance,
+            wanted.normalize,
+            wanted.restarts,
+            wanted.seed,
+            restarts_done,
+            groups=[
+                run.seed for run in runs
+            ],  # arms share a seed's start, so they stay on one side of the split
+        )
+    except ValueError as error:
+        raise LabError(
+            "The runs could not be fitted",
+            f"`{wanted.study}`: {error}",
+            "Train more seeds, or choose other metrics.",
+        ) from error
+    labels = [{"run": run.run, "arm": run.arm, "seed": run.seed} for run in runs]
+    steps = [run.steps for run in runs]
+    summary, arrays = latent.to_record(selection, labels, steps, wanted.restarts, wanted.seed)
+    version, seed = code_version(), wanted.seed
+    row = save(
+        store, wanted.study, "latent", wanted.spec, summary, arrays, version, data_version, seed, job_id
+    )
+    return row.id
