@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from data import migrations
@@ -36,20 +36,31 @@ def to_json(value: object) -> str:
     return json.dumps(value, default=_plain)
 
 
+def _asked(path: Path) -> Any:
+    # The plain driver, reading only: an engine would set WAL mode and so write to a file that is perhaps not ours.
+    # Even mode=ro leaves an index and an empty log beside a WAL database, immutable=1 leaves nothing; it is right
+    # only while no log waits to be read, and another process may have begun one since that was asked.
+    quiet = not path.with_name(path.name + "-wal").exists()
+    for how in ("immutable=1", "mode=ro") if quiet else ("mode=ro",):
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, timeout=BUSY_SECONDS)
+        try:
+            return connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.DatabaseError:
+            if how == "mode=ro" or not path.with_name(path.name + "-wal").exists():
+                raise
+        finally:
+            connection.close()
+    return None
+
+
 def revision_of(path: Path) -> str:
     """Return the catalogue's Alembic revision without changing a byte of it.
 
     Raises:
         LabError: the file is no catalogue, is damaged, or cannot be read.
     """
-    # The plain driver in mode=ro: an engine would set WAL mode and so write to a file that is not ours.
-    uri = path.resolve().as_uri() + "?mode=ro"
     try:
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
-        try:
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        finally:
-            connection.close()
+        row = _asked(path)
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):
             raise _foreign(path) from error
@@ -143,6 +154,10 @@ class Database:
             yield
         except DBAPIError as error:
             raise explain(error, self.path) from error
+        except StatementError as error:
+            if isinstance(error.orig, TypeError | ValueError):  # an argument, not the database
+                raise error.orig from None
+            raise
 
     def migrate(self) -> None:
         """Bring an older catalogue to this version's tables; two processes that try at once take turns."""
