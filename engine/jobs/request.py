@@ -1,5 +1,6 @@
 """What a person asks to be trained: read, checked against the study and the disk before anything is made."""
 
+import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -136,23 +137,27 @@ def require_space(wanted: Request, root: Path) -> None:
 
 
 def measured_seconds(wanted: Request, jobs: Sequence[JobRow]) -> tuple[float, int] | None:
-    """Return how long a training takes here, judged by the newest one like it that was finished.
+    """Return how long a training takes here, judged by the finished one of the study that is nearest in size.
 
     Args:
         wanted: the training.
-        jobs: the store's jobs, newest first.
+        jobs: the store's jobs.
 
     Returns:
-        Seconds, scaled by runs times steps, and the job that was measured; None when there is none.
+        Seconds, scaled by runs times steps, and the job that was measured; None when there is none of at
+            least half and at most twice the size (a small stack says little about a large one).
     """
+    size, nearest = wanted.runs * wanted.study.steps, None
     for job in jobs:
         if job.kind != "train" or job.status != "done" or job.spec.get("study") != wanted.name:
             continue
         work = len(job.spec["seeds"]) * len(job.spec["arms"]) * job.spec.get("steps", 0)
-        if work and job.started_at and job.finished_at:
-            seconds = (job.finished_at - job.started_at).total_seconds()
-            return seconds * wanted.runs * wanted.study.steps / work, job.id
-    return None
+        if job.started_at and job.finished_at and size / 2 <= work <= size * 2:
+            seconds = (job.finished_at - job.started_at).total_seconds() * size / work
+            distance = abs(math.log(work / size))
+            if nearest is None or distance < nearest[0]:
+                nearest = (distance, seconds, job.id)
+    return None if nearest is None else nearest[1:]
 
 
 def _size(count: float) -> str:

@@ -24,6 +24,7 @@ _HEARTBEAT_S = 1.0
 _POLL_S = 1.0
 # Throughput is taken over this many heartbeats, so that it follows a change of speed but not every hiccup.
 _WINDOW = 20
+_UNITS = {"train": "steps", "fit": "restarts"}
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +69,13 @@ class Heartbeat(Progress):
     Args:
         store: where the job is written down.
         id: the job.
+        unit: what its steps are.
         stop: whether this process was asked to stop.
         show: also told, at every heartbeat.
     """
 
-    def __init__(self, store: Store, id: int, stop: Stop, show: Show | None = None) -> None:
-        self._store, self._id, self._stop, self._show = store, id, stop, show
+    def __init__(self, store: Store, id: int, unit: str, stop: Stop, show: Show | None = None) -> None:
+        self._store, self._id, self._unit, self._stop, self._show = store, id, unit, stop, show
         self._beats: deque[tuple[float, int]] = deque(maxlen=_WINDOW)
         self._asked = False
 
@@ -84,7 +86,7 @@ class Heartbeat(Progress):
         if now - last >= _HEARTBEAT_S or step >= steps:
             self._beats.append((now, step))
             rate = self._rate()
-            text = _describe(step, steps, rate, message)
+            text = _describe(step, steps, self._unit, rate, message)
             self._asked = self._store.catalog.heartbeat(self._id, step, steps, rate, text)
             if self._show is not None:
                 self._show(step, steps, text)
@@ -96,11 +98,11 @@ class Heartbeat(Progress):
         return (last - first) / (end - start) if end > start and last > first else None
 
 
-def _describe(step: int, steps: int, rate: float | None, message: str) -> str:
+def _describe(step: int, steps: int, unit: str, rate: float | None, message: str) -> str:
     parts = [message] if message else []
-    parts.append(f"{step:,} of {steps:,} steps")
+    parts.append(f"{step:,} of {steps:,} {unit}")
     if rate is not None:
-        parts.append(f"{rate:,.0f} steps/s" if rate >= 10 else f"{rate:.2g} steps/s")
+        parts.append(f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.2g} {unit}/s")
         parts.append(f"{duration((steps - step) / rate)} left")
     return " · ".join(parts)
 
@@ -131,7 +133,7 @@ def work(store: Store, id: int, stop: Stop, show: Show | None = None) -> JobRow:
         )
     job = store.catalog.job(id)
     try:
-        ending = _run(store, job, Heartbeat(store, id, stop, show))
+        ending = _run(store, job, Heartbeat(store, id, _UNITS[job.kind], stop, show))
     except BaseException as error:
         told = None if isinstance(error, KeyboardInterrupt) else _told(store, job, error)
         end(store, job, "stopped" if told is None else "failed", told)

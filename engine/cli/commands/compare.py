@@ -78,8 +78,7 @@ def _pairs(store: Store, study: str, arms: list[str] | None) -> list[tuple[str, 
 def _effect(ends: pd.DataFrame, a: str, b: str, metric: str, seed: int) -> dict[str, Any]:
     """Return the effect of a against b on the mean over each run's last tenth; seeds of both arms only."""
     wide = ends[ends["metric"] == metric].pivot(index="seed", columns="arm", values="value")
-    both = wide.reindex(columns=[a, b]).dropna(how="all")
-    shared = both[[arm in (a, b) for arm in both.columns]].to_numpy(dtype=np.float64)
+    shared = wide.reindex(columns=[a, b]).dropna(how="all").to_numpy(dtype=np.float64)
     effect: Effect = paired_effect(shared[:, 0], shared[:, 1], seed=seed)
     return {
         "ratio": math.exp(effect.estimate),
