@@ -14,14 +14,14 @@ Stacked = dict[str, Tensor]
 
 
 class StepResult(NamedTuple):
-    """What one optimizer step saw.
+    """What optimizer steps saw.
 
     Attributes:
         losses: mean cross-entropy in nats of each replica's batch, before the update.
         gradients: its gradient by parameter name, stacked like the parameters.
     """
 
-    losses: Float[Tensor, " seeds"]
+    losses: Float[Tensor, "*steps seeds"]
     gradients: Stacked
 
 

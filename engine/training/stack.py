@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from engine.datasets import Split, dataset
@@ -74,47 +74,69 @@ class Stack:
 
     def advance(self, stop: int) -> tuple[list[Rows], list[Divergence]]:
         """Train up to a step and measure there; a replica whose loss is not finite is frozen and reported."""
-        rows: list[Rows] = []
+        losses: list[Rows] = []
         diverged: list[Divergence] = []
         while self.step < stop and len(self.indices):
-            losses = []
-            for _ in range(min(self._look_every, stop - self.step)):
-                if self.step + 1 == stop:
-                    before = {name: value.clone() for name, value in self._ensemble.parameters.items()}
-                result = self._gradients(self.step)
-                self._optimizer.step(result.gradients)
-                losses.append(result.losses)
-                self.step += 1
-            seen = torch.stack(losses).cpu().numpy()
-            lost = ~np.isfinite(seen)
-            alive = ~lost.any(0)
-            reported = np.where(alive, len(seen), lost.argmax(0) + 1)
-            steps = np.arange(self.step - len(seen), self.step) + 1
-            write = (np.arange(len(seen))[:, None] < reported) & ~(alive & (steps == stop)[:, None])
-            at, which = np.nonzero(write)
-            rows.append(
-                Rows(self.indices[which], steps[at], self._epochs(steps)[at], {"batch_loss": seen[at, which]})
+            count = min(self._look_every, stop - self.step)
+            last = self.step + count == stop
+            seen = [self.take(count - 1).losses] if last and count > 1 else []
+            before = (
+                {name: value.clone() for name, value in self._ensemble.parameters.items()} if last else {}
             )
-            for lost_one in np.flatnonzero(~alive):
-                value = seen[reported[lost_one] - 1, lost_one]
-                diverged.append(
-                    Divergence(
-                        int(self.indices[lost_one]),
-                        int(steps[reported[lost_one] - 1]),
-                        f"batch_loss is {value}",
-                    )
-                )
-            if not alive.all():
+            taken = self.take(1 if last else count)
+            alive, rows, lost = self._look(torch.cat([*seen, taken.losses]).cpu().numpy(), stop)
+            losses.append(rows)
+            diverged += lost
+            if lost:
                 self._keep(torch.from_numpy(alive).to(self._device))
-            if self.step == stop and alive.any():
+            if last and alive.any():
                 kept = torch.from_numpy(alive).to(self._device)
-                updates = {
-                    name: self._ensemble.parameters[name] - value[kept] for name, value in before.items()
-                }
-                gradients = {name: value[kept] for name, value in result.gradients.items()}
-                columns = self._measure(gradients, updates)
-                rows.append(self._rows(columns | {"batch_loss": seen[-1, alive]}))
-        return rows, diverged
+                now = self._ensemble.parameters
+                columns = self._measure(
+                    {name: value[kept] for name, value in taken.gradients.items()},
+                    {name: now[name] - value[kept] for name, value in before.items()},
+                )
+                columns["batch_loss"] = taken.losses[-1][kept].cpu().numpy()
+                return [_joined(losses), self._rows(columns)], diverged
+        return [_joined(losses)], diverged
+
+    def take(self, count: int) -> StepResult:
+        """Take optimizer steps; return their losses [steps, seeds] and the gradients of the last."""
+        losses = []
+        for _ in range(count):
+            where = self._enter(self.step)
+            batch = self._orders[:, where]
+            inputs, labels = self._data.train
+            result = self._ensemble.gradients(inputs[batch], labels[batch])
+            self._optimizer.step(result.gradients)
+            losses.append(result.losses)
+            self.step += 1
+        return StepResult(torch.stack(losses), result.gradients)
+
+    def _look(
+        self, seen: Float[np.ndarray, "steps seeds"], stop: int
+    ) -> tuple[Bool[np.ndarray, " seeds"], Rows, list[Divergence]]:
+        """Return who is alive after these losses, the rows they make, and who diverged.
+
+        A replica's rows end with its first loss that is not finite; at `stop` the living get theirs
+        together with the other metrics.
+        """
+        lost = ~np.isfinite(seen)
+        alive = ~lost.any(0)
+        reported = np.where(alive, len(seen), lost.argmax(0) + 1)
+        steps = np.arange(self.step - len(seen), self.step) + 1
+        write = (np.arange(len(seen))[:, None] < reported) & ~(alive & (steps == stop)[:, None])
+        at, which = np.nonzero(write)
+        rows = Rows(self.indices[which], steps[at], self._epochs(steps)[at], {"batch_loss": seen[at, which]})
+        diverged = [
+            Divergence(
+                int(self.indices[one]),
+                int(steps[reported[one] - 1]),
+                f"batch_loss is {seen[reported[one] - 1, one]}",
+            )
+            for one in np.flatnonzero(~alive)
+        ]
+        return alive, rows, diverged
 
     def _rows(self, columns: dict[str, np.ndarray]) -> Rows:
         """Return one row a replica at the present step."""
@@ -139,13 +161,6 @@ class Stack:
             self._orders = torch.from_numpy(np.stack(orders)).to(self._device)
             self._epoch = epoch
         return slice(batch * self._study.batch_size, (batch + 1) * self._study.batch_size)
-
-    def _gradients(self, step: int) -> StepResult:
-        """Return the losses and gradients of every replica's batch of a step."""
-        where = self._enter(step)
-        batch = self._orders[:, where]
-        inputs, labels = self._data.train
-        return self._ensemble.gradients(inputs[batch], labels[batch])
 
     def _own_losses(self) -> Float[Tensor, " seeds"]:
         """Return each replica's mean loss over the batches of its epoch, every example weighing the same."""
@@ -188,6 +203,17 @@ class Stack:
         self._arms = [arm for arm, keep in zip(self._arms, chosen, strict=True) if keep]
         self._seeds = [seed for seed, keep in zip(self._seeds, chosen, strict=True) if keep]
         self._orders = self._orders[alive]
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    """Return rows of the same columns as one."""
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    return Rows(
+        np.concatenate([part.replicas for part in parts]),
+        np.concatenate([part.steps for part in parts]),
+        np.concatenate([part.epochs for part in parts]),
+        columns,
+    )
 
 
 def order(study: Study, arm: Arm, seed: int, epoch: int) -> Order:
