@@ -84,7 +84,7 @@ def _longest(view: View, source: str, given: dict[str, float]) -> int:
 
 def _cells(source: str) -> str:
     return f"""(
-    SELECT run, ceil((x - $low) / $width * $cells) AS cell, max(x) AS x, arg_max(value, step) AS value,
+    SELECT run, ceil((x - $low) * $cells / $width) AS cell, max(x) AS x, arg_max(value, step) AS value,
         min(value) FILTER (isfinite(value)) AS low, max(value) FILTER (isfinite(value)) AS high,
         bool_or(NOT isfinite(value)) AS lost
     FROM {source} GROUP BY run, cell)"""

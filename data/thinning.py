@@ -124,7 +124,7 @@ def _thinned(source: str) -> str:
     """
     return f"""(
     WITH placed AS MATERIALIZED (
-        SELECT *, least(floor((x - $low) / $width * $buckets), $buckets - 1)::INTEGER AS bucket FROM {source}
+        SELECT *, least(floor((x - $low) * $buckets / $width), $buckets - 1)::INTEGER AS bucket FROM {source}
     ), long AS (
         SELECT run FROM placed GROUP BY run HAVING count(*) > $points
     ), ends AS MATERIALIZED (
