@@ -1,0 +1,38 @@
+"""What all tests share: threads that do not fight over cores, and no pass without a browser."""
+
+import os
+
+import pytest
+
+# As in engine/__main__.py, and before torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+_REQUIRED = os.environ.get("DETOUR_REQUIRE_BROWSER") == "1"
+_browser: dict[str, set[str]] = {"run": set(), "skipped": set()}
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if "browser" in report.keywords and (report.when == "call" or report.skipped):
+        _browser["skipped" if report.skipped else "run"].add(report.nodeid)
+
+
+def _complaint() -> str | None:
+    if not _REQUIRED or (_browser["run"] and not _browser["skipped"]):
+        return None
+    if _browser["skipped"]:
+        return (
+            f"{len(_browser['skipped'])} browser tests were skipped, and DETOUR_REQUIRE_BROWSER forbids it."
+        )
+    return "No browser test ran, and DETOUR_REQUIRE_BROWSER demands them."
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if complaint := _complaint():
+        terminalreporter.section("browser tests", red=True)
+        terminalreporter.line(complaint, red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _complaint() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,0 +1,129 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from data.errors import LabError
+from data.journal import read_journal
+from data.store import Store
+from data.traces import TraceWriter
+from engine.jobs import queue
+from engine.jobs.request import request
+
+ENDED = ("done", "failed", "stopped")
+
+
+def wait_for(store: Store, id: int, *statuses: str) -> str:
+    deadline = time.monotonic() + 120
+    while (status := store.catalog.job(id).status) not in statuses:
+        assert time.monotonic() < deadline, store.catalog.job(id)
+        time.sleep(0.05)
+    return status
+
+
+def gone() -> tuple[int, float]:
+    """Return the id and start of a process that has ended and been waited for."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = psutil.Process(process.pid).create_time()
+    process.communicate()
+    return process.pid, started
+
+
+def claim(store: Store, pid: int, started: float, host: str) -> int:
+    store.catalog.save_study("s", "S", "claim", {}, "engine")
+    id = store.catalog.create_job("train", "s", {}).id
+    assert store.catalog.claim_job(id, pid, started, host)
+    return id
+
+
+def test_a_submitted_job_runs_in_a_process_of_its_own(store: Store) -> None:
+    wanted = request("digits-shuffling", {"epochs": "1"}, ["SS"], "1")
+    id = queue.submit(store, "train", wanted.study.name, wanted.spec)
+    process = queue._started[id]
+    assert wait_for(store, id, *ENDED) == "done", (store.logs / f"{id}.log").read_text()
+    assert process.wait(30) == 0
+    assert store.catalog.job(id).pid == process.pid != os.getpid()
+    assert store.traces.count(wanted.study.name) == wanted.study.steps + 1
+    assert queue.reap(store) == []
+    assert id not in queue._started
+
+
+@pytest.mark.slow
+def test_a_killed_job_is_marked_and_its_rows_are_kept(store: Store) -> None:
+    wanted = request("digits-shuffling", {"epochs": "100000"}, ["SS"], "2")
+    id = queue.submit(store, "train", wanted.study.name, wanted.spec)
+    process = queue._started[id]
+    try:
+        wait_for(store, id, "running", *ENDED)
+        deadline = time.monotonic() + 60
+        while store.catalog.job(id).step < 500 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert queue.reap(store) == []
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    journal = max((store.journals / str(id)).glob("*.arrows"))
+    acknowledged = read_journal(journal).num_rows
+    assert acknowledged
+    assert queue.reap(store) == [id]
+    assert store.catalog.job(id).status == "stopped"
+    assert {run.status for run in store.catalog.runs(wanted.study.name)} == {"stopped"}
+    assert store.traces.count(wanted.study.name) == acknowledged
+    assert not (store.journals / str(id)).exists()
+
+
+def test_a_stopped_job_keeps_its_rows_and_says_so(store: Store) -> None:
+    wanted = request("digits-shuffling", {"epochs": "100000"}, ["SS"], "2")
+    id = queue.submit(store, "train", wanted.study.name, wanted.spec)
+    process = queue._started[id]
+    try:
+        wait_for(store, id, "running", *ENDED)
+        queue.stop(store, id)
+        assert wait_for(store, id, *ENDED) == "stopped", (store.logs / f"{id}.log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+    assert {run.status for run in store.catalog.runs(wanted.study.name)} <= {"stopped"}
+    with pytest.raises(LabError, match="is stopped"):
+        queue.stop(store, id)
+
+
+def test_a_queued_job_stops_at_once(store: Store) -> None:
+    id = store.catalog.create_job("train", "s", {}).id
+    queue.stop(store, id)
+    assert store.catalog.job(id).status == "stopped"
+
+
+def test_dead_jobs_of_this_machine_only_are_marked(store: Store) -> None:
+    me = psutil.Process()
+    pid, started = gone()
+    dead = claim(store, pid, started, socket.gethostname())
+    elsewhere = claim(store, pid, started, "another-machine")
+    alive = claim(store, me.pid, me.create_time(), socket.gethostname())
+    reused = claim(store, me.pid, me.create_time() - 3600, socket.gethostname())
+    assert sorted(queue.reap(store)) == [dead, reused]
+    assert store.catalog.job(elsewhere).status == store.catalog.job(alive).status == "running"
+    error = store.catalog.job(dead).error
+    assert error is not None
+    assert error["title"] == "The job's process is gone"
+
+
+def test_rows_that_an_ended_job_left_unsealed_are_sealed_later(store: Store) -> None:
+    pid, started = gone()
+    id = claim(store, pid, started, socket.gethostname())
+    runs = store.catalog.start_runs(id, "s", [("A", 0, {})], steps=10, device="cpu")
+    store.catalog.finish_job(id, "stopped")
+    writer = TraceWriter(store, id, ["loss"], "float32")
+    writer.write(runs, [0], [0.0], [0.1], {"loss": [1.0]})
+    writer.flush()
+    assert queue.reap(store) == []  # another process writes: left alone, and nothing is lost
+    assert store.traces.count("s") == 1
+    writer.close()
+    queue.reap(store)
+    assert store.traces.count("s") == 1
+    assert len(store.catalog.segments([id])) == 1
