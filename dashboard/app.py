@@ -13,6 +13,7 @@ from dashboard.welcome import welcome
 from data.errors import LabError
 
 LOGO = Path(__file__).with_name("logo.svg")
+ICON = Path(__file__).with_name("icon.svg")
 
 
 def show(view: View) -> None:
@@ -42,7 +43,7 @@ def show(view: View) -> None:
 
 def main() -> None:
     """Run the app once, as Streamlit does for every interaction."""
-    st.set_page_config(page_title="Detour", page_icon=":material/alt_route:", layout="wide")
+    st.set_page_config(page_title="Detour", page_icon=str(ICON), layout="wide")
     st.html("<style>.stApp { font-variant-numeric: tabular-nums; }</style>")
     st.logo(str(LOGO), size="large")
     pages = [

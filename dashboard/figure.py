@@ -40,7 +40,7 @@ class Provenance:
 
 
 def show(
-    chart: alt.LayerChart | alt.Chart | alt.VConcatChart | alt.HConcatChart | alt.FacetChart,
+    chart: alt.LayerChart,
     key: str,
     alt_text: str,
     frame: pd.DataFrame,
@@ -59,7 +59,8 @@ def show(
         caption: what the reader should know beside it.
         fidelity: which of the measured points are drawn.
     """
-    st.altair_chart(chart, width="stretch", key=key, alt=alt_text)
+    shown = chart.properties(padding={"left": 2, "top": 4, "right": 4, "bottom": 2})
+    st.altair_chart(shown, width="stretch", key=key, alt=alt_text)
     if caption:
         st.caption(caption)
     name = re.sub(r"[^\w-]+", "-", key)
@@ -85,17 +86,19 @@ def show(
         with st.popover("Table", icon=":material/table_rows:", type="tertiary", key=f"{key}.table"):
             st.caption(f"{alt_text} {len(frame):,} rows, as drawn.")
             st.dataframe(frame, hide_index=True, height=320, key=f"{key}.rows", alt=alt_text)
-    with st.expander("How this was computed", key=f"{key}.how", type="compact"):
-        link = st.context.url or ""
-        rows = {
-            "Query": f"`{how.query}`",
-            "Formula": how.formula,
-            "Source": how.source,
-            "Data version": f"`{how.data}`",
-            "Code version": f"`{how.code}`",
-            "Link": link and f"[{link}]({link}), with the parameters in the address bar",
-        }
-        st.table({name: text for name, text in rows.items() if text}, border="horizontal")
+        with st.popover(
+            "How this was computed", icon=":material/function:", type="tertiary", key=f"{key}.how"
+        ):
+            link = st.context.url or ""
+            rows = {
+                "Query": f"`{how.query}`",
+                "Formula": how.formula,
+                "Source": how.source,
+                "Data version": f"`{how.data}`",
+                "Code version": f"`{how.code}`",
+                "Link": link and f"[{link}]({link}), with the parameters in the address bar",
+            }
+            st.table({name: text for name, text in rows.items() if text}, border="horizontal")
 
 
 def safe_csv(frame: pd.DataFrame) -> bytes:
@@ -116,7 +119,7 @@ def _plain(cell: Any) -> Any:
     return cell
 
 
-def _svg(chart: Any, how: Provenance, alt_text: str) -> Callable[[], bytes]:
+def _svg(chart: alt.LayerChart, how: Provenance, alt_text: str) -> Callable[[], bytes]:
     def make() -> bytes:
         import vl_convert  # 40 MB of renderer, loaded only when somebody asks for a file
 
@@ -127,7 +130,7 @@ def _svg(chart: Any, how: Provenance, alt_text: str) -> Callable[[], bytes]:
     return make
 
 
-def _png(chart: Any) -> Callable[[], bytes]:
+def _png(chart: alt.LayerChart) -> Callable[[], bytes]:
     def make() -> bytes:
         import vl_convert
 
@@ -136,10 +139,9 @@ def _png(chart: Any) -> Callable[[], bytes]:
     return make
 
 
-def _spec(chart: Any) -> dict[str, Any]:
+def _spec(chart: alt.LayerChart) -> dict[str, Any]:
     with alt.data_transformers.enable("default", max_rows=None):
         spec: dict[str, Any] = chart.to_dict()
-    if not {"vconcat", "hconcat", "facet"} & set(spec):
-        spec["width"] = 820
+    spec["width"] = 820
     spec["config"] = {**spec.get("config", {}), **export_config()}
     return spec

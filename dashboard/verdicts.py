@@ -12,10 +12,11 @@ Kind = Literal["reversal", "one direction", "mixed", "none", "unknown"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a pair of arms shows: a kind for the eye, a sentence for the reader."""
+    """What a pair of arms shows: a kind for the eye, a sentence for the reader, its numbers."""
 
     kind: Kind
     sentence: str
+    numbers: str = ""
 
 
 def ratio_text(effect: Effect) -> str:
@@ -61,7 +62,8 @@ def read(a: str, b: str, own: Effect | None, full: Effect | None) -> Verdict:
         return Verdict(
             "reversal",
             f"Sign reversal: {better} ends lower than {worse} on the risk of its own batches, "
-            f"but higher on the risk of the full batch ({numbers}).",
+            "but higher on the risk of the full batch.",
+            numbers,
         )
     if sees_own and sees_full:
         better, worse = (a, b) if own.estimate < 0 else (b, a)
@@ -75,6 +77,7 @@ def read(a: str, b: str, own: Effect | None, full: Effect | None) -> Verdict:
         better, worse = (a, b) if effect.estimate < 0 else (b, a)
         return Verdict(
             "mixed",
-            f"{better} ends lower than {worse} on {where} risk; on {other} risk no difference is shown ({numbers}).",
+            f"{better} ends lower than {worse} on {where} risk; on {other} risk no difference is shown.",
+            numbers,
         )
-    return Verdict("none", f"No difference between {a} and {b} is shown on either risk ({numbers}).")
+    return Verdict("none", f"No difference between {a} and {b} is shown on either risk.", numbers)

@@ -33,7 +33,7 @@ def chart(frame: pd.DataFrame, n_states: int) -> alt.LayerChart:
     dots = (
         alt.Chart(kept)
         .transform_calculate(jitter="random() - 0.5")
-        .mark_point(size=30, opacity=0.55)
+        .mark_point(size=34, filled=True, opacity=0.6)
         .encode(
             x=x,
             y=y,
@@ -43,11 +43,11 @@ def chart(frame: pd.DataFrame, n_states: int) -> alt.LayerChart:
                 "ending:N",
                 title=None,
                 scale=alt.Scale(domain=["left", "run ended"], range=["circle", "triangle-right"]),
-                legend=alt.Legend(orient="top", offset=2),
+                legend=alt.Legend(orient="top", offset=2, symbolFillColor=MUTED, symbolStrokeWidth=0),
             ),
             tooltip=["state:N", "arm:N", "seed:Q", alt.Tooltip("steps:Q", format=","), "ending:N"],
         )
     )
     medians = kept.groupby("state", as_index=False)["steps"].median()
     bars = alt.Chart(medians).mark_tick(thickness=2.5, size=24, color=MUTED).encode(x=x, y=y)
-    return alt.layer(dots, bars).properties(height=max(34 * n_states, 90))
+    return alt.LayerChart(layer=[dots, bars], height=38 * n_states + 90)

@@ -22,9 +22,23 @@ def chart(frame: pd.DataFrame, metrics: list[str]) -> alt.LayerChart:
     """Return the figure from rows of state, metric, z; metrics from top to bottom."""
     bound = max(float(frame["z"].abs().max()), 1.0)
     base = alt.Chart(frame).encode(
-        x=alt.X("state:N", title=None, axis=alt.Axis(orient="top", labelAngle=0, ticks=False, domain=False)),
+        x=alt.X(
+            "state:N",
+            title="State",
+            axis=alt.Axis(
+                orient="top",
+                labelExpr="replace(datum.label, 'State ', '')",
+                labelAngle=0,
+                labelOverlap=False,
+                ticks=False,
+                domain=False,
+            ),
+        ),
         y=alt.Y(
-            "metric:N", title=None, sort=metrics, axis=alt.Axis(ticks=False, domain=False, labelLimit=220)
+            "metric:N",
+            title=None,
+            sort=metrics,
+            axis=alt.Axis(ticks=False, domain=False, labelLimit=220, labelOverlap=False),
         ),
     )
     cells = base.mark_rect(cornerRadius=2).encode(
@@ -40,4 +54,4 @@ def chart(frame: pd.DataFrame, metrics: list[str]) -> alt.LayerChart:
         text=alt.Text("z:Q", format="+.1f"),
         color=alt.condition(f"abs(datum.z) > {0.6 * bound}", alt.value("#FFFFFF"), alt.value("#1B212B")),
     )
-    return alt.layer(cells, text).properties(height=max(24 * len(metrics), 80))
+    return alt.LayerChart(layer=[cells, text], height=24 * len(metrics) + 60)

@@ -34,7 +34,9 @@ def chart(
         "value:Q",
         title=title,
         scale=alt.Scale(type="log", domain=[low, high], nice=False),
-        axis=alt.Axis(format=".1~e" if low < 1e-3 else "~g", tickCount=5),
+        axis=alt.Axis(
+            format="~e" if low < 1e-3 else "~g", values=edges.ticks(low, high, log=True) or alt.Undefined
+        ),
     )
     base = alt.Chart(drawn)
     tooltip = [alt.Tooltip("arm:N"), alt.Tooltip("seed:Q"), alt.Tooltip("value:Q", format=".4~g")]
@@ -44,4 +46,4 @@ def chart(
     dots = base.mark_point(filled=True, size=46, opacity=0.85).encode(
         x=x, y=y, color=arm_colour(arms, order, legend=False), tooltip=tooltip
     )
-    return alt.layer(slopes, dots).properties(height=height)
+    return alt.LayerChart(layer=[slopes, dots], height=height)

@@ -51,8 +51,8 @@ def arm_colour(arms: Sequence[str], shown: Sequence[str], legend: bool = True) -
 
 
 def state_name(state: int) -> str:
-    """Return what a state is called: "State 1" is the one that runs visit first on average."""
-    return f"State {state + 1}"
+    """Return what a state is called: "State 0" is the one that runs visit first on average."""
+    return f"State {state}"
 
 
 def state_colour(n_states: int, legend: bool = True) -> alt.Color:
@@ -64,7 +64,17 @@ def state_colour(n_states: int, legend: bool = True) -> alt.Color:
             domain=[state_name(state) for state in range(n_states)],
             range=[STATES[state % len(STATES)] for state in range(n_states)],
         ),
-        legend=alt.Legend(orient="top", symbolType="square", symbolOpacity=1, offset=4) if legend else None,
+        legend=alt.Legend(
+            orient="top",
+            title="State",
+            titleOrient="left",
+            labelExpr="replace(datum.label, 'State ', '')",
+            symbolType="square",
+            symbolOpacity=1,
+            offset=4,
+        )
+        if legend
+        else None,
     )
 
 

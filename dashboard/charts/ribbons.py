@@ -1,6 +1,8 @@
 """A ribbon of latent states for each seed under the loss, on one shared axis; pale where the model is unsure."""
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -46,8 +48,10 @@ def stretches(
 
 def chart(
     ribbons: pd.DataFrame, loss: pd.DataFrame, rows: Sequence[str], n_states: int, y_title: str, log: bool
-) -> alt.VConcatChart:
-    """Return the figure for one arm.
+) -> alt.LayerChart:
+    """Return the figure for one arm: the loss in the upper part of the plot, the ribbons in the lower.
+
+    It is one plot with two vertical scales rather than two plots, so that it takes the width of its container.
 
     Args:
         ribbons: row, start, end, state, confidence; `row` names the seed.
@@ -60,33 +64,60 @@ def chart(
     kept = loss[np.isfinite(loss["value"]) & ((loss["value"] > 0) | (not log))]
     low, high = edges.domain(kept["value"].to_numpy(float), log)
     start = float(min(ribbons["start"].min(), kept["x"].min() if len(kept) else np.inf))
-    scale = alt.Scale(domain=[start, float(ribbons["end"].max())], nice=False)
-    gutter = {"minExtent": 62, "maxExtent": 62}
-    upper = (
+    height = 150 + 17 * len(rows) + 100
+    share = 150 / (150 + 17 * len(rows))
+    x_scale = alt.Scale(domain=[start, float(ribbons["end"].max())], nice=False)
+    gutter: dict[str, Any] = {"orient": "left", "minExtent": 34, "titlePadding": 8}
+    line = (
         alt.Chart(kept)
         .mark_line(strokeWidth=1, opacity=0.5, color="#8490A0")
         .encode(
-            x=alt.X("x:Q", title=None, scale=scale, axis=alt.Axis(labels=False, ticks=False, grid=False)),
+            x=alt.X("x:Q", title="Step", scale=x_scale, axis=alt.Axis(format="~s", grid=False, tickCount=6)),
             y=alt.Y(
                 "value:Q",
                 title=y_title,
-                scale=alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False),
-                axis=alt.Axis(format="~g", tickCount=4, **gutter),
+                scale=alt.Scale(
+                    type="log" if log else "linear",
+                    domain=[low, high],
+                    nice=False,
+                    range=[alt.expr(f"height * {share - 0.03:.4f}"), 0],
+                ),
+                axis=alt.Axis(
+                    format="~g", tickCount=4, values=edges.ticks(low, high, log, 4) or alt.Undefined, **gutter
+                ),
             ),
             detail="row:N",
             tooltip=[alt.Tooltip("row:N", title="seed")],
         )
-        .properties(height=120)
     )
-    lower = (
-        alt.Chart(ribbons)
-        .mark_rect(height=alt.RelativeBandSize(0.82))
+    place = {row: index for index, row in enumerate(rows)}
+    placed = ribbons.assign(top=ribbons["row"].map(place), bottom=ribbons["row"].map(place) + 0.84)
+    bands = (
+        alt.Chart(placed)
+        .mark_rect()
         .encode(
-            x=alt.X("start:Q", title="Step", scale=scale, axis=alt.Axis(format="~s", grid=False)),
+            x=alt.X("start:Q", title="Step", scale=x_scale),
             x2="end:Q",
             y=alt.Y(
-                "row:N", title="Seed", sort=list(rows), axis=alt.Axis(ticks=False, domain=False, **gutter)
+                "top:Q",
+                title="Seed",
+                scale=alt.Scale(
+                    domain=[0, len(rows)],
+                    nice=False,
+                    zero=False,
+                    range=[alt.expr(f"height * {share:.4f}"), alt.expr("height")],
+                ),
+                axis=alt.Axis(
+                    values=[index + 0.42 for index in range(len(rows))],
+                    labelExpr=f"{json.dumps(list(rows))}[floor(datum.value)]",
+                    labelOverlap="greedy",
+                    ticks=False,
+                    domain=False,
+                    grid=False,
+                    **gutter,
+                ),
             ),
+            y2="bottom:Q",
             color=state_colour(n_states),
             opacity=alt.Opacity(
                 "confidence:Q", legend=None, scale=alt.Scale(domain=[0.4, 1.0], range=[0.15, 1.0], clamp=True)
@@ -99,6 +130,5 @@ def chart(
                 alt.Tooltip("confidence:Q", format=".2f"),
             ],
         )
-        .properties(height=max(17 * len(rows), 60))
     )
-    return alt.vconcat(upper, lower, spacing=6)
+    return alt.LayerChart(layer=[line, bands], height=height, resolve=alt.Resolve(scale={"y": "independent"}))

@@ -10,7 +10,7 @@ from dashboard.charts import edges
 from dashboard.charts.palette import arm_colour
 
 
-def chart(bands: pd.DataFrame, arms: Sequence[str], log: bool, height: int = 150) -> alt.LayerChart:
+def chart(bands: pd.DataFrame, arms: Sequence[str], log: bool, height: int = 190) -> alt.LayerChart:
     """Return the figure from the bands of a metric: arm, x, median, q25, q75."""
     kept = bands[np.isfinite(bands["median"]) & ((bands["median"] > 0) | (not log))]
     low, high = edges.domain(kept["median"].to_numpy(float), log)
@@ -18,7 +18,7 @@ def chart(bands: pd.DataFrame, arms: Sequence[str], log: bool, height: int = 150
     x = alt.X("x:Q", title=None, axis=None, scale=alt.Scale(nice=False, zero=False))
     scale = alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False, clamp=True)
     axis = alt.Axis(
-        values=edges.ticks(low, high, log, 3) or alt.Undefined,
+        values=edges.ticks(low, high, log, 5) or alt.Undefined,
         tickCount=3,
         format="~g",
         grid=False,
@@ -33,4 +33,4 @@ def chart(bands: pd.DataFrame, arms: Sequence[str], log: bool, height: int = 150
     line = base.mark_line(strokeWidth=1.8).encode(
         x=x, y=alt.Y("median:Q", scale=scale, axis=axis), color=colour
     )
-    return alt.layer(band, line).properties(height=height)
+    return alt.LayerChart(layer=[band, line], height=height)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dashboard.charts import edges
-from dashboard.charts.palette import arm_colour
+from dashboard.charts.palette import MUTED, arm_colour
 
 _SHAPES = {"NaN": "cross", "+∞": "triangle-up", "−∞": "triangle-down", "zero or less": "circle"}
 
@@ -20,7 +20,7 @@ def chart(
     x_title: str,
     y_title: str,
     log: bool,
-    height: int = 380,
+    height: int = 410,
     legend: bool = True,
 ) -> alt.LayerChart:
     """Return the figure.
@@ -82,14 +82,14 @@ def chart(
             )
         )
     if len(spread):
-        layers.extend(_centre(spread, x, y("centre"), colour))
+        layers.extend(_centre(spread, x, x_title, y("centre"), colour))
     if len(lost):
-        layers.append(_edge_marks(lost, x, colour, height))
+        layers.extend(_edge_marks(lost, x, colour))
     if not layers:
         layers.append(
             alt.Chart(pd.DataFrame({"x": [0.0], "centre": [1.0]})).mark_point(opacity=0).encode(x=x)
         )
-    return alt.layer(*layers).properties(height=height).resolve_scale(shape="independent")
+    return alt.LayerChart(layer=layers, height=height)
 
 
 def _places(low: float, high: float, log: bool) -> dict[str, Any]:
@@ -102,11 +102,12 @@ def _drawable(bands: pd.DataFrame, log: bool) -> pd.DataFrame:
         return pd.DataFrame(
             {name: pd.Series(dtype=float) for name in ("arm", "x", "centre", "low", "high", "n")}
         )
-    kept = bands[np.isfinite(bands["centre"])]
-    return kept[kept["centre"] > 0] if log else kept
+    centre = bands["centre"].to_numpy(float)
+    kept: pd.DataFrame = bands.loc[np.isfinite(centre) & ((centre > 0) | (not log))]
+    return kept
 
 
-def _centre(spread: pd.DataFrame, x: alt.X, y: alt.Y, colour: alt.Color) -> list[alt.Chart]:
+def _centre(spread: pd.DataFrame, x: alt.X, x_title: str, y: alt.Y, colour: alt.Color) -> list[alt.Chart]:
     """Return the middle line of each arm and a point under the pointer that reads the band out."""
     hover = alt.selection_point(
         name="hover", on="pointerover", nearest=True, fields=["x"], empty=False, clear="pointerout"
@@ -114,13 +115,13 @@ def _centre(spread: pd.DataFrame, x: alt.X, y: alt.Y, colour: alt.Color) -> list
     line = alt.Chart(spread).mark_line(strokeWidth=2.4).encode(x=x, y=y, color=colour)
     tooltip = [
         alt.Tooltip("arm:N"),
-        alt.Tooltip("x:Q", title=str(x.to_dict()["title"]), format=",.6~g"),
+        alt.Tooltip("x:Q", title=x_title, format=",.6~g"),
         alt.Tooltip("centre:Q", format=".4~g"),
         alt.Tooltip("low:Q", format=".4~g"),
         alt.Tooltip("high:Q", format=".4~g"),
         alt.Tooltip("n:Q", title="seeds"),
     ]
-    points = (
+    points: alt.Chart = (
         alt.Chart(spread)
         .mark_point(size=60, filled=True)
         .encode(
@@ -131,24 +132,25 @@ def _centre(spread: pd.DataFrame, x: alt.X, y: alt.Y, colour: alt.Color) -> list
     return [line, points]
 
 
-def _edge_marks(lost: pd.DataFrame, x: alt.X, colour: alt.Color, height: int) -> alt.Chart:
-    """Return marks at the upper edge for NaN and +Inf, at the lower for -Inf and what a log axis cannot show."""
-    at_bottom = lost["kind"].isin(["−∞", "zero or less"])
-    placed = lost.assign(edge=np.where(at_bottom, height - 5.0, 5.0))
+def _edge_marks(lost: pd.DataFrame, x: alt.X, colour: alt.Color) -> list[alt.Chart]:
+    """Return marks at the upper edge for NaN and +Inf, at the lower one for -Inf and what a log axis lacks."""
     kinds = [kind for kind in edges.KINDS if kind in set(lost["kind"])]
-    return (
-        alt.Chart(placed)
-        .mark_point(size=42, filled=True, opacity=0.9)
-        .encode(
-            x=x,
-            y=alt.Y("edge:Q", scale=None, axis=None),
-            color=colour,
-            shape=alt.Shape(
-                "kind:N",
-                title=None,
-                scale=alt.Scale(domain=kinds, range=[_SHAPES[kind] for kind in kinds]),
-                legend=alt.Legend(orient="top", offset=4, symbolOpacity=1),
-            ),
-            tooltip=["arm:N", "kind:N", alt.Tooltip("count:Q", title="points"), alt.Tooltip("seeds:Q")],
-        )
+    shape = alt.Shape(
+        "kind:N",
+        title=None,
+        scale=alt.Scale(domain=kinds, range=[_SHAPES[kind] for kind in kinds]),
+        legend=alt.Legend(
+            orient="top", offset=4, symbolFillColor=MUTED, symbolStrokeWidth=0, symbolOpacity=1
+        ),
     )
+    at_bottom = lost["kind"].isin(["−∞", "zero or less"])
+    layers: list[alt.Chart] = []
+    for part, place in (
+        (lost[~at_bottom], alt.value(5)),
+        (lost[at_bottom], alt.value(alt.expr("height - 5"))),
+    ):
+        if len(part):
+            base = alt.Chart(part).mark_point(size=46, filled=True, opacity=0.9)
+            tooltip = ["arm:N", "kind:N", alt.Tooltip("count:Q", title="points"), alt.Tooltip("seeds:Q")]
+            layers.append(base.encode(x=x, y=place, color=colour, shape=shape, tooltip=tooltip))
+    return layers

@@ -55,7 +55,7 @@ def chart(transmat: np.ndarray, occupancy: np.ndarray, height: int = 250) -> alt
             "x": np.arange(n_states, dtype=float),
             "y": 0.0,
             "state": [state_name(state) for state in range(n_states)],
-            "label": [str(state + 1) for state in range(n_states)],
+            "label": [str(state) for state in range(n_states)],
             "occupancy": occupancy,
             "stays": np.diag(transmat),
         }
@@ -80,15 +80,16 @@ def chart(transmat: np.ndarray, occupancy: np.ndarray, height: int = 250) -> alt
         .mark_text(fontSize=13, fontWeight="bold", color="#FFFFFF")
         .encode(x=x, y=y, text="label:N")
     )
-    return alt.layer(*layers).properties(height=height)
+    return alt.LayerChart(layer=layers, height=height)
 
 
 def _arcs(moves: pd.DataFrame, n_states: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return each move's curve, the arrow head at its middle and its label beside it."""
     curves, heads, labels = [], [], []
     t = np.linspace(0, np.pi, _POINTS)
-    for move in moves.itertuples(index=False):
-        source, target, probability = int(move.source), int(move.target), float(move.probability)
+    for source, target, probability in zip(
+        moves["source"].to_list(), moves["target"].to_list(), moves["probability"].to_list(), strict=True
+    ):
         forward = 1.0 if target > source else -1.0
         rise = forward * (0.3 + 0.8 * abs(target - source) / max(n_states - 1, 1))
         name = f"{state_name(source)} to {state_name(target)}"

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -113,7 +114,7 @@ def table(rows: Sequence[RunRow], known: dict[str, MetricRow], text_tags: bool =
     ]
     records = []
     for run in rows:
-        told = run.status
+        told: str = run.status
         if run.status == "diverged" and run.diverged_at is not None:
             told = f"diverged at {run.diverged_at:,}"
         records.append(
@@ -142,7 +143,7 @@ def _table(frame: pd.DataFrame, known: dict[str, MetricRow], ids: list[int]) -> 
     """
     key = f"runs.table.{hashlib.sha1(str(ids).encode(), usedforsecurity=False).hexdigest()[:12]}"
     before: set[int] = set(st.session_state.get(SELECTED, ()))
-    config: dict[str, object] = {
+    config: dict[str, Any] = {
         "id": st.column_config.NumberColumn("Run", width=55, format="%d", pinned=True),
         "status": st.column_config.MultiselectColumn(
             "Status",
@@ -170,7 +171,7 @@ def _table(frame: pd.DataFrame, known: dict[str, MetricRow], ids: list[int]) -> 
         hide_index=True,
         height=min(36 * len(frame) + 39, 420),
         column_order=list(dict.fromkeys(order)),
-        column_config=config,  # type: ignore[arg-type]
+        column_config=config,
         key=key,
         on_select="rerun",
         selection_mode="multi-row",

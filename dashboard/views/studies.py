@@ -65,22 +65,26 @@ def _card(lab: Lab, study: StudyRow) -> None:
             parts = [f"{count(len(arms), 'arm')} × {count(seeds, 'seed')}"]
             parts += [count(steps, "step")] if steps else []
             st.caption(" · ".join([*parts, f"`{study.name}`", f"begun {ago(study.created_at)}"]))
+            _links(study)
         version = lab.store.traces.version(study.name)
         with picture:
             _picture(lab, study, arms, version)
         _verdict(lab, study, version)
-        with st.container(horizontal=True, gap="medium"):
-            link("traces", "Traces", ":material/show_chart:", study=study.name)
-            link("runs", "Runs", ":material/table_rows:", study=study.name)
-            link("latent-states", "Latent states", ":material/timeline:", study=study.name)
-            if study.config.get("comparisons"):
-                link("shuffling", "Shuffling", ":material/shuffle:", study=study.name)
+
+
+def _links(study: StudyRow) -> None:
+    with st.container(horizontal=True, gap="medium"):
+        link("traces", "Traces", ":material/show_chart:", study=study.name)
+        link("runs", "Runs", ":material/table_rows:", study=study.name)
+        link("latent-states", "Latent states", ":material/timeline:", study=study.name)
+        if study.config.get("comparisons"):
+            link("shuffling", "Shuffling", ":material/shuffle:", study=study.name)
 
 
 def _badges(runs: list[RunRow]) -> str:
     if not runs:
         return ":gray-badge[no runs]"
-    counted = Counter(run.status for run in runs)
+    counted = Counter[str](run.status for run in runs)
     return " ".join(
         f":{colour}-badge[{counted[name]} {name}]" for name, colour in STATUS.items() if counted[name]
     )

@@ -64,7 +64,7 @@ def render(lab: Lab) -> None:
 def _controls(choice: Choice, metric: MetricRow, x: Axis, known: dict[str, MetricRow]) -> _Look:
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom", key="traces.controls"):
         band = st.segmented_control(
-            "Arms as", list(BANDS), format_func=BANDS.get, default="median", required=True,
+            "Arms as", list(BANDS), format_func=lambda name: BANDS[name], default="median", required=True,
             key="traces.band", bind="query-params", help="A band is always over every run of its arm.",
         )  # fmt: skip
         scale = st.segmented_control(

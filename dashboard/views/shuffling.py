@@ -1,0 +1,241 @@
+"""Single Shuffle against Random Reshuffle: both risks, paired by seed, beside the control."""
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import claims, figure, queries
+from dashboard.charts import paired_seeds, traces
+from dashboard.controls import X_TITLES, Choice, choose, x_picker
+from dashboard.lab import Lab
+from dashboard.live import live
+from dashboard.verdicts import Verdict, ratio_text, underpowered
+from dashboard.wording import count, p_value, sentence, significant, spans
+from data.traces import Axis
+from engine.analysis.shuffling import Effect
+from engine.version import code_version
+
+TITLE = "Shuffling"
+ICON = ":material/shuffle:"
+QUESTION = "Do Single Shuffle and Random Reshuffle part ways, and why?"
+ORDER = 60
+
+RISKS = ((claims.OWN, "Own-batch risk"), (claims.FULL, "Full-batch risk"))
+BADGES = {
+    "reversal": ("Sign reversal", "violet"),
+    "one direction": ("One direction", "blue"),
+    "mixed": ("One risk only", "blue"),
+    "none": ("No difference shown", "gray"),
+    "unknown": ("No verdict yet", "gray"),
+}
+NO_CONTROL = "none"
+LINE_POINTS = 3000
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """The arms that are compared, and those of the control."""
+
+    a: str
+    b: str
+    control: tuple[str, str] | None
+
+    @property
+    def order(self) -> list[str]:
+        return [self.a, self.b, *(self.control or ())]
+
+
+def render(lab: Lab) -> None:
+    """Choose two arms and a control, then show what sets them apart."""
+    choice = choose(lab.store, arms=False, seeds=False)
+    known = queries.metrics(lab.store, choice.study.name)
+    if not {claims.OWN, claims.FULL} <= set(known):
+        st.info(
+            "This comparison needs own-batch and full-batch risk, which this study has not recorded.",
+            icon=":material/data_alert:",
+        )
+        return
+    if len(choice.arms) < 2:
+        st.info("This comparison needs two arms that share seeds.", icon=":material/compare_arrows:")
+        return
+    pairs = _pick(choice)
+    x = x_picker()
+    live(lab, choice.study.name, lambda: _page(lab, choice, pairs, x))
+
+
+def _pick(choice: Choice) -> _Pairs:
+    """Ask which arms; the study's own comparisons are the defaults."""
+    planned = {
+        item["role"]: (item["a"], item["b"]) for item in reversed(choice.study.config.get("comparisons", []))
+    }
+    first = planned.get("treatment", (choice.arms[0], choice.arms[1]))
+    arms = list(choice.arms)
+    with st.sidebar:
+        a = st.selectbox("Arm A", arms, index=arms.index(first[0]), key="a", bind="query-params")
+        others = [arm for arm in arms if arm != a]
+        b = st.selectbox(
+            "Arm B", others, index=others.index(first[1]) if first[1] in others else 0, key="b", bind="query-params",
+            help="Ratios are A over B: below 1, A ends lower.",
+        )  # fmt: skip
+        rest = [arm for arm in arms if arm not in (a, b)]
+        options = {f"{c} / {d}": (c, d) for c in rest for d in rest if c != d}
+        default = " / ".join(planned.get("control", ()))
+        names = [*options, NO_CONTROL]
+        control = st.selectbox(
+            "Control", names, index=names.index(default) if default in options else len(names) - 1,
+            key="control", bind="query-params", help="A pair that the claim expects not to differ.",
+        )  # fmt: skip
+    return _Pairs(a, b, options.get(control))
+
+
+def _page(lab: Lab, choice: Choice, pairs: _Pairs, x: Axis) -> None:
+    version = lab.store.traces.version(choice.study.name)
+    found = claims.finding(lab.store, version, choice.study, pairs.a, pairs.b, "treatment")
+    control = (
+        claims.finding(lab.store, version, choice.study, *pairs.control, "control") if pairs.control else None
+    )
+    _said(pairs, found.verdict, control.verdict if control else None)
+    left, right = st.columns(2, gap="medium")
+    for column, (name, title) in zip((left, right), RISKS, strict=True):
+        with column:
+            own = name == claims.OWN
+            beside = None if control is None else control.own if own else control.full
+            _card(pairs, title, found.own if own else found.full, beside)
+    left, right = st.columns(2, gap="medium")
+    for column, (name, title) in zip((left, right), RISKS, strict=True):
+        with column:
+            _curves(lab, choice, (pairs.a, pairs.b), x, name, title, version, "")
+    st.subheader(
+        "Seed by seed",
+        anchor=False,
+        help="Each line joins the two arms of one seed: same initialization, same data. Level: mean of the last tenth.",
+    )
+    left, right = st.columns(2, gap="medium")
+    for column, (name, title) in zip((left, right), RISKS, strict=True):
+        with column:
+            _seeds(lab, choice, pairs, name, title, version)
+    if pairs.control:
+        st.subheader("The control over training", anchor=False)
+        left, right = st.columns(2, gap="medium")
+        for column, (name, title) in zip((left, right), RISKS, strict=True):
+            with column:
+                _curves(lab, choice, pairs.control, x, name, title, version, "control.")
+
+
+def _said(pairs: _Pairs, verdict: Verdict, control: Verdict | None) -> None:
+    word, colour = BADGES[verdict.kind]
+    with st.container(border=True, key="shuffling.verdict", gap="xsmall"):
+        st.markdown(f":{colour}-badge[{word}] {verdict.sentence.removeprefix('Sign reversal: ')}")
+        if control is not None:
+            st.caption(f"Control: {control.sentence}")
+
+
+def _card(pairs: _Pairs, title: str, effect: Effect | None, control: Effect | None) -> None:
+    """Show the paired effect on one risk, with the control's under it."""
+    with st.container(border=True, key=f"shuffling.card.{title}", gap="small"):
+        if effect is None:
+            st.metric(f"{title}, {pairs.a} / {pairs.b}", "–")
+            st.caption("Fewer than two seeds have both arms with a positive, finite risk.")
+            return
+        interval = f"{effect.confidence:.0%} interval {_interval(effect)}"
+        st.metric(
+            f"{title}, {pairs.a} / {pairs.b}",
+            f"× {significant(math.exp(effect.estimate))}",
+            interval,
+            delta_color="off",
+            delta_arrow="off",
+            help="Geometric mean over seeds of A / B; each run counts with the mean of the last tenth of its "
+            "measurements. Interval: BCa bootstrap over seeds, 10,000 resamples (Efron 1987).",
+        )
+        kind = "exact" if effect.exact else "sampled"
+        st.markdown(
+            f"**{p_value(effect.p)}** {kind} · n = {effect.n} pairs · least p {significant(effect.minimum_p, 2)}",
+            help=f"Randomization test: the share of {effect.draws:,} sign patterns whose mean log ratio is at least as "
+            "far from 0 as the one observed, two-sided (Fisher 1935). The least p is what this many pairs can attain.",
+        )
+        notes = [
+            underpowered(effect),
+            "; ".join(effect.dropped_why) and f"Left out: {'; '.join(effect.dropped_why)}",
+        ]
+        if any(notes):
+            st.caption(sentence(note for note in notes if note))
+        if pairs.control and control is not None:
+            st.caption(
+                f"Control {pairs.control[0]} / {pairs.control[1]}: × {ratio_text(control)}, {p_value(control.p)}, "
+                f"n = {control.n}"
+            )
+
+
+def _interval(effect: Effect) -> str:
+    if not math.isfinite(effect.low):
+        return "unknown"
+    return f"{significant(math.exp(effect.low))} to {significant(math.exp(effect.high))}"
+
+
+def _curves(
+    lab: Lab, choice: Choice, pair: tuple[str, str], x: Axis, name: str, title: str, version: str, prefix: str
+) -> None:
+    study = choice.study.name
+    runs = [run for run in choice.runs if run.arm in pair]
+    points = max(LINE_POINTS // max(len(runs), 1), 16)
+    thinned = queries.thin(lab.store, version, study, name, x, pair, None, None, None, points, 1)
+    frame = queries.bands(lab.store, version, study, name, x, pair, None, None)
+    spread = frame.drop(columns=["low", "high"]).rename(
+        columns={"median": "centre", "q05": "low", "q95": "high"}
+    )
+    spread = spread[["arm", "x", "centre", "low", "high", "n"]]
+    if thinned.frame.empty:
+        st.info(f"{title} has not been measured yet.", icon=":material/hourglass_empty:")
+        return
+    kept = f"{thinned.shown:,} of {count(thinned.total, 'point')}, extremes kept"
+    if thinned.shown == thinned.total:
+        kept = f"all {count(thinned.total, 'point')}"
+    figure.show(
+        traces.chart(thinned.frame, spread, choice.arms, X_TITLES[x], f"{title} [nats]", True, 300),
+        f"shuffling.{prefix}{name}",
+        f"{title} of {pair[0]} and {pair[1]} over training on a log axis, seeds as thin lines.",
+        pd.concat([thinned.frame.assign(what="seed"), spread.assign(what="arm")], ignore_index=True),
+        figure.Provenance(
+            f"thin and bands of {name}, study {study}, arms {list(pair)}, x {x}",
+            "line: median over seeds; band: 5 to 95 % of seeds; thin lines: seeds",
+            code_version(),
+            version,
+            "Wu, Yun & Sra 2023",
+        ),
+        "",
+        kept,
+    )
+
+
+def _seeds(lab: Lab, choice: Choice, pairs: _Pairs, name: str, title: str, version: str) -> None:
+    levels = queries.last(lab.store, version, choice.study.name, (name,))
+    both = [(pairs.a, pairs.b), *([pairs.control] if pairs.control else [])]
+    parts = []
+    for pair in both:
+        part = levels[levels["arm"].isin(pair)][["arm", "seed", "value"]]
+        shared = part.groupby("seed")["arm"].nunique()
+        parts.append(part[part["seed"].isin(shared[shared == 2].index)].assign(pair=" / ".join(pair)))
+    frame = pd.concat(parts, ignore_index=True)
+    if frame.empty:
+        st.caption("No seed has been trained in both arms.")
+        return
+    lost = frame[~((frame["value"] > 0) & (frame["value"] < math.inf))]
+    left_out = (
+        f"Not on a log axis, and left out: seeds {spans(lost['seed'].astype(int))}" if len(lost) else ""
+    )
+    drawn = frame.drop(lost.index)
+    figure.show(
+        paired_seeds.chart(drawn, pairs.order, choice.arms, f"{title} [nats]"),
+        f"shuffling.seeds.{name}",
+        f"{title} of each seed in {' and '.join(pairs.order)}, joined by seed.",
+        drawn,
+        figure.Provenance(
+            f"last tenth of {name}, study {choice.study.name}, arms {pairs.order}",
+            "mean of the last tenth of each run's measurements",
+            code_version(),
+            version,
+        ),
+        sentence([left_out]),
+    )
