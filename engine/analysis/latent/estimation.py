@@ -88,10 +88,10 @@ class _Monitor(ConvergenceMonitor):  # type: ignore[misc]  # hmmlearn has no typ
 class FlooredHMM(GaussianHMM):  # type: ignore[misc]  # hmmlearn has no types
     """hmmlearn's Gaussian HMM with a covariance floor in every M step and one E step for all runs.
 
-    hmmlearn applies its floor at the start only, and biases every variance by a prior instead; its E step
-    recomputes densities run by run (2 to 7 times slower here) and, with `implementation="scaling"`, fails
-    where all densities of a row underflow. Here each row of densities is divided by its largest first, which
-    cannot underflow.
+    hmmlearn applies its floor at the start only, and biases every variance by a prior instead. Its
+    `implementation="scaling"` fails where all densities of a row underflow, and "log" takes 4 times as long
+    (48 runs of 201 rows, 14 metrics, 8 states: 57 ms against 13 ms). Here each row of densities is divided by
+    its largest before scaling, which cannot underflow.
     """
 
     def __init__(self, parameters: Parameters, tol: float = 0.0, n_iter: int = MAX_STEPS) -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from hmmlearn import _hmmc
 from hmmlearn.hmm import GaussianHMM
 from jaxtyping import Float, Int
-from scipy.special import logsumexp
+from scipy.special import softmax
 
 from engine.analysis.latent.estimation import Covariance, Parameters, log_densities
 from engine.analysis.latent.preparation import Dropped, Normalize, Runs, Scaling, cut
@@ -123,19 +124,10 @@ def filtered_probabilities(
     """Return p(s_t = k | z_1..t): the belief at each row before the rest of the run is known.
 
     Source:
-        Rabiner 1989, equation 19-20, normalized at every step, in logarithms.
+        Rabiner 1989, equations 19 and 20, in logarithms and normalized at every row.
     """
-    emission = log_densities(parameters, run)
-    # A forbidden first state or transition is ln 0 = -inf, which the sums below take as probability 0.
-    with np.errstate(divide="ignore"):
-        belief, log_transmat = np.log(parameters.startprob), np.log(parameters.transmat)
-    filtered = np.empty_like(emission)
-    for t, row in enumerate(emission):
-        if t:
-            belief = logsumexp(filtered[t - 1][:, None] + log_transmat, axis=0)
-        joint = belief + row
-        filtered[t] = joint - logsumexp(joint)
-    probabilities: Float[np.ndarray, "steps states"] = np.exp(filtered)
+    joint = _hmmc.forward_log(parameters.startprob, parameters.transmat, log_densities(parameters, run))[1]
+    probabilities: Float[np.ndarray, "steps states"] = softmax(joint, axis=1)
     return probabilities
 
 
