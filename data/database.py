@@ -37,9 +37,9 @@ def to_json(value: object) -> str:
 
 
 def _asked(path: Path) -> Any:
-    # The plain driver, reading only: an engine would set WAL mode and so write to a file that may not be ours.
-    # Even mode=ro leaves an index and an empty log beside a WAL database; immutable=1 leaves nothing, and is
-    # right only while no log waits to be read: another process may have begun one since that was asked.
+    # The plain driver, reading only: an engine would set WAL mode and so write to a file not yet known.
+    # Even mode=ro leaves an index and an empty log beside a WAL database. immutable=1 leaves nothing; it is
+    # right only while no log waits to be read, and another process may have begun one since that was asked.
     quiet = not path.with_name(path.name + "-wal").exists()
     for how in ("immutable=1", "mode=ro") if quiet else ("mode=ro",):
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, timeout=BUSY_SECONDS)

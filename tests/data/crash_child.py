@@ -1,7 +1,7 @@
 """A process that forks writers to be killed: everything is imported once, each writer starts in milliseconds.
 
-Reads lines `JOB FLUSHES PAUSE DIE_AT` from its input and answers with the writer's process id. A writer notes the
-rows that were acknowledged in the file `<store>.acknowledged`, one number a flush.
+Reads lines `JOB FLUSHES PAUSE DIE_AT KILL_AFTER` (seconds; 0: never) from its input and answers with the exit
+status of the writer. A writer notes the rows that were acknowledged in the file `<store>.acknowledged`.
 """
 
 import os
@@ -78,7 +78,7 @@ def write_until_killed(root: str, job: int, flushes: int, pause: float, moment: 
 def main() -> None:
     root = sys.argv[1]
     for line in sys.stdin:
-        job, flushes, pause, moment = line.split()
+        job, flushes, pause, moment, patience = line.split()
         child = os.fork()
         if child == 0:
             status = 1
@@ -88,9 +88,16 @@ def main() -> None:
             finally:
                 sys.stderr.flush()
                 os._exit(status)
-        print(child, flush=True)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        end = time.monotonic() + (float(patience) or 1e9)
+        ended, status = os.waitpid(child, os.WNOHANG)
+        while not ended:
+            if time.monotonic() > end:
+                os.kill(child, signal.SIGKILL)
+                end = 1e18
+            time.sleep(0.0005)
+            ended, status = os.waitpid(child, os.WNOHANG)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

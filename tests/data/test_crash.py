@@ -1,6 +1,5 @@
-"""kill -9 of a writing process at any moment: every acknowledged row is there, once, and nothing else changed."""
+"""kill -9 of a writing process at any moment: every acknowledged row is there once, nothing else changed."""
 
-import os
 import random
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.catalog import MetricRow
 from data.store import open_store
 from data.traces import recover
 from tests.data.conftest import Lab
@@ -33,17 +33,14 @@ class Killer:
             cwd=REPOSITORY,
         )
 
-    def start(self, job: int, flushes: int, pause: float = 0.0, moment: int = 0) -> int:
+    def write(
+        self, job: int, flushes: int, pause: float = 0.0, moment: int = 0, kill_after: float = 0.0
+    ) -> int:
+        """Let a writer write, and return its exit status once it ended or was killed."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{job} {flushes} {pause} {moment}\n")
-        self.process.stdin.flush()
-        return self._number()
-
-    def ended(self) -> int:
-        return self._number()
-
-    def _number(self) -> int:
         assert self.process.stdout is not None
+        self.process.stdin.write(f"{job} {flushes} {pause} {moment} {kill_after}\n")
+        self.process.stdin.flush()
         return int(self.process.stdout.readline())
 
     def acknowledged(self) -> int:
@@ -90,33 +87,37 @@ def after(lab: Lab, job: int, runs: list[int], acknowledged: int) -> None:
     assert not list(lab.store.segments.glob("*.tmp*"))
 
 
+def attempt(lab: Lab, former: list[int]) -> tuple[int, list[int]]:
+    """Begin a new job whose four runs are the only ones of the study that count."""
+    job = lab.job()
+    lab.catalog.save_metrics("study", [MetricRow("study", "loss", "Loss", "nats", "f", "s", True)])
+    lab.catalog.delete_runs(former)
+    return job, lab.runs(job, {"A": 4})
+
+
 @pytest.mark.slow
 def test_killed_at_random_moments(lab: Lab, killer: Killer) -> None:
     other = lab.job("other")
-    lab.write(
-        other, lab.runs(other, {"A": 2}, "other"), {"loss": np.random.default_rng(0).normal(size=(2, 50))}
-    )
+    values = np.random.default_rng(0).normal(size=(2, 50))
+    lab.write(other, lab.runs(other, {"A": 2}, "other"), {"loss": values})
     untouched, rows = files_of(lab, other), lab.traces.table("other", ["loss"])
-    lab.job()
-    runs: list[int] = []
     chance = random.Random(0)
-    whole = 0.0
-    for trial in range(22):
-        job = lab.job()
-        lab.catalog.delete_runs(runs)
-        runs = lab.catalog.start_runs(job, "study", [("A", seed, {}) for seed in range(4)], 1, "cpu")
-        child = killer.start(job, flushes=60, pause=0.001)
-        begun = time.monotonic()
-        if trial == 0:  # how long one takes that is left alone, to know when to kill the others
-            assert killer.ended() == 0
-            whole = time.monotonic() - begun
-            assert killer.acknowledged() == lab.traces.count("study") == 60 * ROWS
-            continue
-        time.sleep(chance.uniform(0.05, whole))
-        os.kill(child, signal.SIGKILL)
-        killer.ended()
+    job, runs = attempt(lab, [])
+    begun = time.monotonic()
+    assert killer.write(job, flushes=60) == 0  # one that is left alone, to know when to kill the others
+    whole = time.monotonic() - begun
+    assert killer.acknowledged() == lab.traces.count("study") == 60 * ROWS
+    killed = 0
+    for _ in range(100):
+        job, runs = attempt(lab, runs)
+        status = killer.write(job, flushes=60, kill_after=chance.uniform(0.02, whole))
+        killed += status == -signal.SIGKILL
+        assert status in (0, -signal.SIGKILL)
         after(lab, job, runs, killer.acknowledged())
         assert files_of(lab, other) == untouched
+        if killed == 20:
+            break
+    assert killed == 20
     assert lab.traces.table("other", ["loss"]).equals(rows)
 
 
@@ -124,11 +125,8 @@ def test_killed_at_random_moments(lab: Lab, killer: Killer) -> None:
 def test_killed_before_every_change_of_a_file(lab: Lab, killer: Killer) -> None:
     runs: list[int] = []
     for moment in range(1, 200):
-        job = lab.job()
-        lab.catalog.delete_runs(runs)
-        runs = lab.catalog.start_runs(job, "study", [("A", seed, {}) for seed in range(4)], 1, "cpu")
-        killer.start(job, flushes=16, moment=moment)
-        status = killer.ended()
+        job, runs = attempt(lab, runs)
+        status = killer.write(job, flushes=16, moment=moment)
         acknowledged = killer.acknowledged()
         if status == 0:
             assert acknowledged == check(lab, runs, acknowledged) == 16 * ROWS
@@ -140,13 +138,10 @@ def test_killed_before_every_change_of_a_file(lab: Lab, killer: Killer) -> None:
 
 @pytest.mark.slow
 def test_a_writer_goes_on_where_a_killed_one_ended(lab: Lab, killer: Killer) -> None:
-    job = lab.job()
-    runs = lab.runs(job, {"A": 4})
+    job, runs = attempt(lab, [])
     rows = 0
     for moment in (3, 11, 17, 5, 0):
-        killer.start(job, flushes=12, moment=moment)
-        killer.ended()
-        rows = max(rows, killer.acknowledged())
-        rows = check(lab, runs, rows)
+        killer.write(job, flushes=12, moment=moment)
+        rows = check(lab, runs, max(rows, killer.acknowledged()))
     assert rows >= 12 * ROWS
     after(lab, job, runs, rows)

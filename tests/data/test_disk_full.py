@@ -1,4 +1,4 @@
-"""A disk that is full: one clear error, acknowledged rows stay, nothing half-done is left, and it goes on later."""
+"""A disk that is full: one clear error, acknowledged rows stay, nothing half-done is left."""
 
 import subprocess
 import sys
