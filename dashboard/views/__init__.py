@@ -35,6 +35,7 @@ def views() -> list[View]:
         ]
         if missing:
             raise TypeError(f"`{name}` must define {', '.join(f'`{part}`' for part in missing)}.")
-        slug = module.name.replace("_", "-")
-        found.append(View(slug, loaded.TITLE, loaded.ICON, loaded.QUESTION, loaded.ORDER, loaded.render))
+        found.append(
+            View(module.name, loaded.TITLE, loaded.ICON, loaded.QUESTION, loaded.ORDER, loaded.render)
+        )
     return sorted(found, key=lambda view: (view.order, view.name))

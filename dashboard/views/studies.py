@@ -76,7 +76,7 @@ def _links(study: StudyRow) -> None:
     with st.container(horizontal=True, gap="medium"):
         link("traces", "Traces", ":material/show_chart:", study=study.name)
         link("runs", "Runs", ":material/table_rows:", study=study.name)
-        link("latent-states", "Latent states", ":material/timeline:", study=study.name)
+        link("latent_states", "Latent states", ":material/timeline:", study=study.name)
         if study.config.get("comparisons"):
             link("shuffling", "Shuffling", ":material/shuffle:", study=study.name)
 

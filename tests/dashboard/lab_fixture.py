@@ -204,3 +204,61 @@ def _host() -> str:
     import socket
 
     return socket.gethostname()
+
+
+def add_latent(store: Store, n_states: int = 3) -> None:
+    """Keep a made-up fit of SS and RR: every run walks through the states at a pace of its own."""
+    from data import analyses
+
+    name = study("digits-shuffling").name
+    frame = store.traces.frame(name, ["l2"], arms=["SS", "RR"])
+    runs, steps, paths, posteriors = [], [], [], []
+    for (arm, seed), rows in frame.groupby(["arm", "seed"], sort=False):
+        rng = np.random.default_rng([int(seed), len(str(arm))])
+        bounds = np.sort(rng.uniform(0.2, 0.8, n_states - 1))
+        path = np.searchsorted(bounds, np.linspace(0, 1, len(rows)))
+        sure = rng.uniform(0.6, 1.0, len(rows))
+        posterior = np.full((len(rows), n_states), 0.0)
+        posterior[:] = ((1 - sure) / (n_states - 1))[:, None]
+        posterior[np.arange(len(rows)), path] = sure
+        runs.append(
+            {"run": int(rows["run"].iloc[0]), "arm": arm, "seed": int(seed), "held_out": seed == 0, "left_out": False,
+             "steps": len(rows), "cut_at": None}
+        )  # fmt: skip
+        steps.append(rows["step"].to_numpy(np.int64))
+        paths.append(path)
+        posteriors.append(posterior)
+    metrics = ["own_batch_risk", "full_batch_risk", "l2"]
+    rng = np.random.default_rng(0)
+    table = [
+        {"n_states": k, "heldout_loglik": -4 + 3 * (1 - 1 / k), "heldout_se": 0.2, "heldout_logliks": [], "shortfall": 0.0,
+         "shortfall_se": 0.1, "train_loglik": -3.9 + 3 * (1 - 1 / k), "bic": 1000.0 / k, "parameters": 10 * k,
+         "best_restart_hits": 3, "restart_logliks": [-3.9, -3.9, -3.9, -4.1, None], "converged": 5}
+        for k in range(1, 6)
+    ]  # fmt: skip
+    summary = {
+        "n_states": n_states, "metrics": metrics, "requested": [*metrics, "gradient_norm"],
+        "dropped": [{"metric": "gradient_norm", "why": "constant"}], "logged": [], "normalize": "pooled",
+        "covariance": "diag", "restarts": 5, "seed": 0, "arms": ["SS", "RR"], "runs": runs, "table": table,
+        "rule": "fewest states within one standard error of the highest held-out likelihood",
+        "trust": {"restart_hits": 3, "restart_spread": 0.2, "occupancy": [0.3, 0.4, 0.3], "entropy": 0.1,
+                  "autocorrelation": [0.2, 0.4, None]},
+        "warnings": ["Within states neighbouring rows still correlate."], "state_order": "mean step of first visit",
+    }  # fmt: skip
+    transmat = np.full((n_states, n_states), 0.01)
+    np.fill_diagonal(transmat, 0.0)
+    transmat += np.diag(np.full(n_states - 1, 0.05), 1)
+    np.fill_diagonal(transmat, 1 - transmat.sum(axis=1))
+    arrays = {
+        "startprob": np.eye(n_states)[0],
+        "transmat": transmat,
+        "means": rng.normal(size=(n_states, len(metrics))),
+        "covars": np.ones((n_states, len(metrics))),
+        "centre": np.zeros(len(metrics)),
+        "scale": np.ones(len(metrics)),
+        "steps": np.concatenate(steps),
+        "path": np.concatenate(paths).astype(np.int16),
+        "posterior": np.concatenate(posteriors).astype(np.float32),
+        "offsets": np.cumsum([0, *map(len, paths)]).astype(np.int64),
+    }
+    analyses.save(store, name, "latent", {"metrics": metrics}, summary, arrays, code_version="test", seed=0)
