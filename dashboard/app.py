@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.scriptrunner_utils.exceptions import RerunException, StopException
 
+from dashboard.controls import arrive
 from dashboard.lab import find_lab
 from dashboard.views import View, views
 from dashboard.welcome import welcome
@@ -18,6 +19,7 @@ ICON = Path(__file__).with_name("icon.svg")
 
 def show(view: View) -> None:
     """Show one page: title, question, view; whatever goes wrong is said in words here and nowhere else."""
+    arrive(view.name)
     with st.container(gap="xxsmall"):
         st.title(view.title, anchor=False)
         st.caption(view.question)

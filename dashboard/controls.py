@@ -16,6 +16,7 @@ from data.rows import MetricRow, RunRow, StudyRow
 from data.store import Store
 from data.traces import Axis
 
+_HELD, _VIEW, _MOVED = "controls.held", "controls.view", "controls.moved"
 X_AXES: tuple[Axis, ...] = ("step", "epoch", "seconds")
 X_TITLES = {"step": "Step", "epoch": "Epoch", "seconds": "Seconds since the job started"}
 
@@ -44,6 +45,31 @@ class Choice:
         ]
 
 
+def arrive(view: str) -> None:
+    """Note which view is shown; on a change of view the shared controls take along what was chosen before."""
+    st.session_state[_MOVED] = st.session_state.get(_VIEW) != view
+    st.session_state[_VIEW] = view
+
+
+def _bring(key: str, options: Sequence[str] | None = None) -> None:
+    """Give a shared control its value from the view before; an address that names one goes first.
+
+    Streamlit keeps a widget's value per page, and drops its part of the address on a change of page.
+    """
+    held = st.session_state.get(_HELD, {}).get(key)
+    if held is None or not st.session_state.get(_MOVED) or key in st.query_params:
+        return
+    if isinstance(held, list):
+        held = [value for value in held if options is None or value in options]
+    elif options is not None and held not in options:
+        return
+    st.session_state[key] = held
+
+
+def _hold(key: str, value: object) -> None:
+    st.session_state.setdefault(_HELD, {})[key] = value
+
+
 def study_picker(store: Store) -> StudyRow:
     """Ask which study; without any, stop the page with a word on how to get one."""
     rows = store.catalog.studies()
@@ -53,8 +79,10 @@ def study_picker(store: Store) -> StudyRow:
         )
         st.stop()
     names = [row.name for row in rows]
+    _bring("study", names)
     with st.sidebar:
         name = st.selectbox("Study", names, key="study", bind="query-params", help="What this page is about.")
+    _hold("study", name)
     return rows[names.index(name)]
 
 
@@ -67,6 +95,7 @@ def choose(store: Store, arms: bool = True, seeds: bool = True) -> Choice:
     picked: tuple[int, ...] | None = None
     with st.sidebar:
         if arms:
+            _bring("arms", names)
             chosen = st.multiselect(
                 "Arms",
                 names,
@@ -75,7 +104,9 @@ def choose(store: Store, arms: bool = True, seeds: bool = True) -> Choice:
                 placeholder="All arms",
                 help="Hiding an arm changes no number of another: bands are always over all runs of their arm.",
             )
+            _hold("arms", chosen)
         if seeds:
+            _bring("seeds")
             text = st.text_input(
                 "Seeds",
                 key="seeds",
@@ -83,6 +114,7 @@ def choose(store: Store, arms: bool = True, seeds: bool = True) -> Choice:
                 placeholder="All seeds",
                 help="Which seeds are drawn as lines, for example `0..7, 12`. Bands and tests keep every seed.",
             )
+            _hold("seeds", text)
             picked = _parsed_seeds(text or "", {run.seed for run in runs})
     return Choice(study, runs, tuple(names), tuple(name for name in names if name in chosen) or None, picked)
 
@@ -131,13 +163,16 @@ def metric_picker(known: dict[str, MetricRow], preferred: Iterable[str] = ("full
         st.stop()
     default = next((index for name in preferred for index, row in enumerate(rows) if row.name == name), 0)
     labels = [row.label for row in rows]
+    _bring("metric", labels)
     with st.sidebar:
         label = st.selectbox("Metric", labels, index=default, key="metric", bind="query-params")
+    _hold("metric", label)
     return rows[labels.index(label)]
 
 
 def x_picker() -> Axis:
     """Ask what the horizontal axis shows."""
+    _bring("x", X_AXES)
     with st.sidebar:
         chosen = st.segmented_control(
             "Horizontal axis",
@@ -148,4 +183,5 @@ def x_picker() -> Axis:
             bind="query-params",
             width="stretch",
         )
+    _hold("x", chosen)
     return chosen or "step"
