@@ -40,11 +40,14 @@ class Attachments:
         self._lock = threading.Lock()
         self._files: OrderedDict[Path, Attached] = OrderedDict()
         self._count = 0
-        self._pid = -1
+        self._parents: list[duckdb.DuckDBPyConnection | None] = []
         self._database: duckdb.DuckDBPyConnection | None = None
         os.register_at_fork(after_in_child=self._start_anew)
 
     def _start_anew(self) -> None:
+        # A forked child lacks the threads of its parent's database: closing that would wait for them or crash, so
+        # it is kept, unused, until the child ends.
+        self._parents.append(self._database)
         self._lock = threading.Lock()
         self._files = OrderedDict()
         self._database = None

@@ -104,13 +104,13 @@ def test_killed_at_random_moments(lab: Lab, killer: Killer) -> None:
     chance = random.Random(0)
     job, runs = attempt(lab, [])
     begun = time.monotonic()
-    assert killer.write(job, flushes=60) == 0  # one that is left alone, to know when to kill the others
+    assert killer.write(job, flushes=30) == 0  # one that is left alone, to know when to kill the others
     whole = time.monotonic() - begun
-    assert killer.acknowledged() == lab.traces.count("study") == 60 * ROWS
+    assert killer.acknowledged() == lab.traces.count("study") == 30 * ROWS
     killed = 0
     for _ in range(100):
         job, runs = attempt(lab, runs)
-        status = killer.write(job, flushes=60, kill_after=chance.uniform(0.02, whole))
+        status = killer.write(job, flushes=30, kill_after=chance.uniform(0.02, whole))
         killed += status == -signal.SIGKILL
         assert status in (0, -signal.SIGKILL)
         after(lab, job, runs, killer.acknowledged())

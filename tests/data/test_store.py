@@ -11,6 +11,7 @@ import pytest
 
 from data.errors import LabError
 from data.store import locate, open_store
+from data.traces import TraceWriter
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -226,12 +227,17 @@ def test_threads_may_share_a_store(tmp_path: Path) -> None:
 def test_a_forked_child_opens_its_own_connections(tmp_path: Path) -> None:
     store = open_store(tmp_path / "lab", create=True)
     store.catalog.save_study("s", "S", "c", {}, "engine")
+    job = store.catalog.create_job("train", "s", {}).id
+    (run,) = store.catalog.start_runs(job, "s", [("A", 0, {})], 1, "cpu")
+    with TraceWriter(store, job, ["loss"]) as writer:
+        writer.write([run], [0], [0.0], [0.0], {"loss": [1.0]})
+    assert store.traces.count("s") == 1
     child = os.fork()
     if child == 0:
         status = 1
         try:
             store.catalog.save_study("child", "S", "c", {}, "engine")
-            status = 0
+            status = 0 if store.traces.count("s") == 1 else 2
         finally:
             os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
