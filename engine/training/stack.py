@@ -68,12 +68,13 @@ class Stack:
         self._epoch = -1
         self._orders = torch.empty(0)
 
-    def evaluate(self) -> Rows:
-        """Measure every metric that the weights alone determine, before the first step."""
-        return self._rows(self._measure(None, None))
+    def advance(self, stop: int) -> tuple[Rows, list[Divergence], "Snapshot | None"]:
+        """Train up to a step; a replica whose loss is not finite is frozen and reported.
 
-    def advance(self, stop: int) -> tuple[list[Rows], list[Divergence]]:
-        """Train up to a step and measure there; a replica whose loss is not finite is frozen and reported."""
+        Returns:
+            The batch losses before `stop`, who diverged, and what is to be measured at `stop`: None
+            where nobody is left.
+        """
         losses: list[Rows] = []
         diverged: list[Divergence] = []
         while self.step < stop and len(self.indices):
@@ -92,13 +93,13 @@ class Stack:
             if last and alive.any():
                 kept = torch.from_numpy(alive).to(self._device)
                 now = self._ensemble.parameters
-                columns = self._measure(
+                snapshot = self.snapshot(
+                    {"batch_loss": taken.losses[-1][kept].cpu().numpy()},
                     {name: value[kept] for name, value in taken.gradients.items()},
                     {name: now[name] - value[kept] for name, value in before.items()},
                 )
-                columns["batch_loss"] = taken.losses[-1][kept].cpu().numpy()
-                return [_joined(losses), self._rows(columns)], diverged
-        return [_joined(losses)], diverged
+                return _joined(losses), diverged, snapshot
+        return _joined(losses), diverged, None
 
     def take(self, count: int) -> StepResult:
         """Take optimizer steps; return their losses [steps, seeds] and the gradients of the last."""
@@ -138,11 +139,6 @@ class Stack:
         ]
         return alive, rows, diverged
 
-    def _rows(self, columns: dict[str, np.ndarray]) -> Rows:
-        """Return one row a replica at the present step."""
-        steps = np.full(len(self.indices), self.step)
-        return Rows(self.indices, steps, self._epochs(steps), columns)
-
     def _epochs(self, steps: Int[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
         """Return the examples visited before each step, as a share of the training rows."""
         batches = -(-self._visited // self._study.batch_size)
@@ -162,37 +158,18 @@ class Stack:
             self._epoch = epoch
         return slice(batch * self._study.batch_size, (batch + 1) * self._study.batch_size)
 
-    def _own_losses(self) -> Float[Tensor, " seeds"]:
-        """Return each replica's mean loss over the batches of its epoch, every example weighing the same."""
+    def snapshot(
+        self,
+        columns: dict[str, np.ndarray] | None = None,
+        gradients: dict[str, Tensor] | None = None,
+        updates: dict[str, Tensor] | None = None,
+    ) -> "Snapshot":
+        """Return the replicas as they are now, with what is known of the step that led here."""
         self._enter(self.step)
-        inputs, labels = self._data.train
+        steps = np.full(len(self.indices), self.step)
+        rows = Rows(self.indices, steps, self._epochs(steps), columns or {})
         size = self._study.batch_size
-        whole = self._visited - self._visited % size
-        total = torch.zeros(len(self._seeds), dtype=self._dtype, device=self._device)
-        for part, length in (
-            (self._orders[:, :whole], size),
-            (self._orders[:, whole:], self._visited - whole),
-        ):
-            if part.shape[1]:
-                batches = part.reshape(len(part), -1, length)
-                total += self._ensemble.batch_losses(inputs[batches], labels[batches]).sum(1) * length
-        return total / self._visited
-
-    def _measure(
-        self, gradients: dict[str, Tensor] | None, updates: dict[str, Tensor] | None
-    ) -> dict[str, np.ndarray]:
-        """Return every metric of the present weights and, where a step was taken, of that step."""
-        state = State(
-            weights=Weights(self._ensemble.parameters),
-            own_losses=self._own_losses,
-            logits=self._ensemble.logits,
-            train=self._data.train,
-            test=self._data.test,
-            gradients=gradients,
-            updates=updates,
-        )
-        values = {name: metric.compute(state) for name, metric in metrics().items()}
-        return {name: value.cpu().numpy() for name, value in values.items() if value is not None}
+        return Snapshot(self._ensemble.snapshot(), self._data, self._orders, size, rows, gradients, updates)
 
     def _keep(self, alive: Tensor) -> None:
         """Go on without the replicas that are not alive."""
@@ -203,6 +180,58 @@ class Stack:
         self._arms = [arm for arm, keep in zip(self._arms, chosen, strict=True) if keep]
         self._seeds = [seed for seed, keep in zip(self._seeds, chosen, strict=True) if keep]
         self._orders = self._orders[alive]
+
+
+class Snapshot(NamedTuple):
+    """The replicas at one step, held still so that they can be measured while training goes on.
+
+    Attributes:
+        ensemble: a copy at the weights of the step.
+        data: the split.
+        orders: the examples of the epoch under way, in the order of each replica.
+        batch_size: examples a batch.
+        rows: the replicas and the step, with what was measured already.
+        gradients: gradient of the step just taken; None before the first.
+        updates: change of the parameters by that step; None before the first.
+    """
+
+    ensemble: Ensemble
+    data: DeviceData
+    orders: Int[Tensor, "seeds visited"]
+    batch_size: int
+    rows: Rows
+    gradients: dict[str, Tensor] | None
+    updates: dict[str, Tensor] | None
+
+    def measure(self) -> Rows:
+        """Return the rows with every metric."""
+        state = State(
+            weights=Weights(self.ensemble.parameters),
+            own_losses=self._own_losses,
+            logits=self.ensemble.logits,
+            train=self.data.train,
+            test=self.data.test,
+            gradients=self.gradients,
+            updates=self.updates,
+        )
+        values = {name: metric.compute(state) for name, metric in metrics().items()}
+        columns = {name: value.cpu().numpy() for name, value in values.items() if value is not None}
+        return self.rows._replace(columns={**self.rows.columns, **columns})
+
+    def _own_losses(self) -> Float[Tensor, " seeds"]:
+        """Return each replica's mean loss over the batches of its epoch, every example weighing the same."""
+        inputs, labels = self.data.train
+        replicas, visited = self.orders.shape
+        whole = visited - visited % self.batch_size
+        total = torch.zeros(replicas, dtype=inputs.dtype, device=inputs.device)
+        for part, length in (
+            (self.orders[:, :whole], self.batch_size),
+            (self.orders[:, whole:], visited - whole),
+        ):
+            if part.shape[1]:
+                batches = part.reshape(replicas, -1, length)
+                total += self.ensemble.batch_losses(inputs[batches], labels[batches]).sum(1) * length
+        return total / visited
 
 
 def _joined(parts: list[Rows]) -> Rows:

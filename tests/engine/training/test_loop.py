@@ -53,8 +53,8 @@ def test_own_batch_risk_is_the_mean_over_the_batches_about_to_be_seen():
     replicas = replicas_of(wanted, ["RR"], [2])
     data = DeviceData.of(dataset("digits").load(), CPU, torch.float64)
     stack = Stack(wanted, {0: replicas[0]}, data)
-    rows, _ = stack.advance(22)
-    got = rows[-1].columns["own_batch_risk"][0]
+    _, _, snapshot = stack.advance(22)
+    got = snapshot.measure().columns["own_batch_risk"][0]
     from engine.training.orderings import ordering
 
     order = ordering("RR").order(1024, 2, 1)
@@ -86,8 +86,8 @@ def poisoned(wanted, replicas, victim):
     if victim is not None:
         for value in stack._ensemble.parameters.values():
             value[victim] = torch.nan
-    rows, diverged = stack.advance(32)
-    return rows, diverged, stack
+    losses, diverged, snapshot = stack.advance(32)
+    return [losses, snapshot.measure()], diverged, stack
 
 
 def test_a_diverged_seed_is_frozen_recorded_and_touches_no_neighbour():
@@ -114,11 +114,13 @@ def test_a_divergence_found_late_is_reported_at_its_step():
     for look_every in (1, 16):
         stack = Stack(wanted, dict(enumerate(replicas)), data)
         stack._look_every = look_every
-        rows, diverged = stack.advance(16)
+        losses, diverged, snapshot = stack.advance(16)
+        assert snapshot is None
         cells = {
             (int(which), int(step)): loss
-            for part in rows
-            for which, step, loss in zip(part.replicas, part.steps, part.columns["batch_loss"], strict=True)
+            for which, step, loss in zip(
+                losses.replicas, losses.steps, losses.columns["batch_loss"], strict=True
+            )
         }
         results.append((sorted(diverged), cells))
     assert len(results[0][0]) == 2
