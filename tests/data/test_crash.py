@@ -102,15 +102,17 @@ def test_killed_at_random_moments(lab: Lab, killer: Killer) -> None:
     lab.write(other, lab.runs(other, {"A": 2}, "other"), {"loss": values})
     untouched, rows = files_of(lab, other), lab.traces.table("other", ["loss"])
     chance = random.Random(0)
-    job, runs = attempt(lab, [])
-    begun = time.monotonic()
-    assert killer.write(job, flushes=30) == 0  # one that is left alone, to know when to kill the others
-    whole = time.monotonic() - begun
+    runs: list[int] = []
+    for _ in range(2):  # two that are left alone, to know when to kill the others; the first starts slowly
+        job, runs = attempt(lab, runs)
+        begun = time.monotonic()
+        assert killer.write(job, flushes=30) == 0
+        whole = time.monotonic() - begun
     assert killer.acknowledged() == lab.traces.count("study") == 30 * ROWS
     killed = 0
     for _ in range(100):
         job, runs = attempt(lab, runs)
-        status = killer.write(job, flushes=30, kill_after=chance.uniform(0.02, whole))
+        status = killer.write(job, flushes=30, kill_after=chance.uniform(0.1 * whole, 0.9 * whole))
         killed += status == -signal.SIGKILL
         assert status in (0, -signal.SIGKILL)
         after(lab, job, runs, killer.acknowledged())
