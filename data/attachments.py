@@ -45,8 +45,8 @@ class Attachments:
         os.register_at_fork(after_in_child=self._start_anew)
 
     def _start_anew(self) -> None:
-        # A forked child lacks the threads of its parent's database: closing that would wait for them or crash,
-        # so it is kept, unused, until the child ends.
+        # A forked child lacks the threads of its parent's database: closing it would wait for them or crash.
+        # So it is kept, unused, until the child ends.
         self._parents.append(self._database)
         self._lock = threading.Lock()
         self._files = OrderedDict()
