@@ -36,7 +36,8 @@ def show(view: View) -> None:
     except Exception as error:  # noqa: BLE001 - the boundary: everything unexpected is shown, nothing is swallowed
         st.error(
             f"**This page could not be drawn.** {type(error).__name__}: {error}\n\n"
-            "Nothing in the store was changed by it. Reload the page; if it happens again, report the text below.",
+            "Nothing in the store was changed by it. Reload the page; if it happens again, report "
+            "the text below.",
             icon=":material/error:",
         )
         with st.expander("Technical details"):

@@ -1,4 +1,4 @@
-"""The controls that every view shares, always in the sidebar and in this order: study, arms, seeds, metric, x-axis.
+"""The controls that views share, always in this order: study, arms, seeds, metric, horizontal axis.
 
 Each is bound to the URL under a short name, so that a link restores the view; a value in a link that the
 study does not have falls back to the default.
@@ -102,7 +102,8 @@ def choose(store: Store, arms: bool = True, seeds: bool = True) -> Choice:
                 key="arms",
                 bind="query-params",
                 placeholder="All arms",
-                help="Hiding an arm changes no number of another: bands are always over all runs of their arm.",
+                help="Hiding an arm changes no number of another: bands are always over all runs "
+                "of their arm.",
             )
             _hold("arms", chosen)
         if seeds:
@@ -112,7 +113,8 @@ def choose(store: Store, arms: bool = True, seeds: bool = True) -> Choice:
                 key="seeds",
                 bind="query-params",
                 placeholder="All seeds",
-                help="Which seeds are drawn as lines, for example `0..7, 12`. Bands and tests keep every seed.",
+                help="Which seeds are drawn as lines, for example `0..7, 12`. Bands and tests "
+                "keep every seed.",
             )
             _hold("seeds", text)
             picked = _parsed_seeds(text or "", {run.seed for run in runs})

@@ -1,4 +1,4 @@
-"""Puts a figure on the page with what a reader may ask of it: its numbers, its files and how it was computed."""
+"""Puts a figure on the page with its numbers, its files and how it was computed."""
 
 import csv
 import html
@@ -15,7 +15,8 @@ import streamlit as st
 from dashboard.charts.palette import export_config
 
 FIDELITY = (
-    "Of each stretch of a run the first, last, least and greatest finite value is kept, and the first NaN and Inf. "
+    "Of each stretch of a run the first, last, least and greatest finite value is kept, and the "
+    "first NaN and Inf. "
     "A narrower range shows every point."
 )
 
@@ -104,7 +105,7 @@ def show(
 def safe_csv(frame: pd.DataFrame) -> bytes:
     """Return the frame as CSV in which no cell can be taken for a formula by a spreadsheet.
 
-    Text that begins with one of = + - @ or a control character gets an apostrophe in front; numbers stay as they are.
+    Text that begins with = + - @ or a control character gets an apostrophe in front; numbers stay.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

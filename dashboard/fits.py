@@ -63,7 +63,7 @@ class Fit:
         return pd.DataFrame(rows, columns=["n_states", "shortfall"])
 
     def stretches(self, arm: str, seeds: tuple[int, ...] | None, most: int = 2500) -> pd.DataFrame:
-        """Return the ribbons of an arm; where certainty would split them into too many pieces, it is averaged."""
+        """Return the ribbons of an arm; certainty is averaged where it would split them too finely."""
         for certainty in (True, False):
             parts = [
                 ribbons.stretches(steps, path, confidence, arm, seed, certainty)
@@ -139,7 +139,8 @@ def fit_form(lab: Lab, study: str, arms: list[str], known: dict[str, MetricRow])
                 list(NORMALIZE_WORDS),
                 format_func=lambda name: f"{name}: {NORMALIZE_WORDS[name]}",
                 key="latent.fit.normalize",
-                help="Pooled scores compare arms; per-run scores use a run's own future and length, as Hu et al. 2023.",
+                help="Pooled scores compare arms; per-run scores use a run's own future and "
+                "length, as Hu et al. 2023.",
             )
             one, two = st.columns(2)
             restarts = one.number_input("Restarts", 1, 100, 10, key="latent.fit.restarts")
@@ -170,7 +171,8 @@ def last_failure(lab: Lab, study: str) -> None:
     if newest is not None and newest.status == "failed" and newest.error:
         error = newest.error
         st.error(
-            f"**{error.get('title', 'The fit failed')}.** {error.get('message', '')}\n\n{error.get('remedy', '')}"
+            f"**{error.get('title', 'The fit failed')}.** "
+            f"{error.get('message', '')}\n\n{error.get('remedy', '')}"
         )
 
 

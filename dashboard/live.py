@@ -11,9 +11,9 @@ EVERY_SECONDS = 2.5
 
 
 def live(lab: Lab, study: str | None, draw: Callable[[], None]) -> None:
-    """Draw a part of the page; while a job of the study (or of any) is active, draw it again every few seconds.
+    """Draw a part of the page; while a job of the study (of any) is active, again every few seconds.
 
-    Controls stay outside, so a refresh never moves a selection; keyed charts keep their place and only swap rows.
+    Controls stay outside, so a refresh never moves a selection; keyed charts only swap their rows.
     """
     active = {job.id for job in queries.active_jobs(lab.store, study)}
 

@@ -90,7 +90,7 @@ def pairs(store: Store, version: str, study: str, metric: str, a: str, b: str) -
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_BY_ROOT)
 def effect(store: Store, version: str, study: str, metric: str, a: str, b: str) -> Effect | None:
-    """Return the paired effect of arm `a` against arm `b`; None with fewer than two seeds that have a log ratio."""
+    """Return the paired effect of arm `a` against `b`; None with fewer than two usable seeds."""
     table = pairs(store, version, study, metric, a, b)
     left, right = table["a"].to_numpy(np.float64), table["b"].to_numpy(np.float64)
     usable = np.isfinite(left) & np.isfinite(right) & (left > 0) & (right > 0)

@@ -47,7 +47,7 @@ def seconds_left(job: JobRow) -> float | None:
 
 
 def job_card(lab: Lab, job: JobRow) -> None:
-    """Show one active job: what it does, how far it is, how fast, how long it still takes, and a stop button."""
+    """Show one active job: what it does, how far it is, how fast, how long yet, and a stop button."""
     verb = "Training" if job.kind == "train" else "Fitting latent states of"
     with st.container(border=True, key=f"job.{job.id}"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -63,8 +63,6 @@ def job_card(lab: Lab, job: JobRow) -> None:
             )
         share = min(job.step / job.steps, 1.0) if job.steps else 0.0
         st.progress(share, text=_progress_text(job))
-        if job.message:
-            st.caption(job.message)
 
 
 def _progress_text(job: JobRow) -> str:

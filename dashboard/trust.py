@@ -14,15 +14,16 @@ def trust_panel(fit: Fit, known: dict[str, MetricRow]) -> None:
     trust = summary.get("trust", {})
     st.subheader("How far to believe it", anchor=False)
     correlation = [value for value in trust.get("autocorrelation", []) if value is not None]
+    typical = significant(float(np.median(correlation)), 2) if correlation else "–"
     held = sum(bool(run.get("held_out")) for run in summary["runs"])
     confidence = np.concatenate([each for *_, each in fit.paths()])
     rows = {
         "Restarts at the best": f"**{trust.get('restart_hits', '–')}** of {summary['restarts']}, the worst "
         f"{significant(trust.get('restart_spread'), 2)} nats/obs. below",
-        "Certainty of states": f"**{confidence.mean():.2f}** mean posterior; {(confidence < 0.9).mean():.0%} of points "
+        "Certainty of states": f"**{confidence.mean():.2f}** mean posterior; "
+        f"{(confidence < 0.9).mean():.0%} of points "
         "below 0.9",
-        "Correlation within states": f"**{significant(float(np.median(correlation)), 2) if correlation else '–'}** at "
-        "lag 1, the model assumes 0",
+        "Correlation within states": f"**{typical}** at lag 1, the model assumes 0",
         "Runs": f"{len(summary['runs']) - held} to fit, **{held}** held out to choose K",
     }
     st.table(rows, border="horizontal")

@@ -16,12 +16,14 @@ def welcome(lab: Lab | None = None) -> None:
     with st.container(border=True, width=720, key="welcome"):
         st.subheader("Nothing has been trained here yet", anchor=False)
         st.markdown(
-            "Detour trains many seeds of the same network at once and shows what randomness alone does to them. "
+            "Detour trains many seeds of the same network at once and shows what randomness alone "
+            "does to them. "
             "Begin with the study that comes with it:"
         )
         st.markdown(f"> **{demo.title}.** {demo.claim}")
         st.caption(
-            f"{len(demo.arms)} arms × {demo.seeds} seeds, {demo.steps:,} steps each; a few minutes on a laptop. "
+            f"{len(demo.arms)} arms × {demo.seeds} seeds, {demo.steps:,} steps each; a few minutes "
+            f"on a laptop. "
             "Its traces can be watched while it trains."
         )
         train_button(alone() if lab is None else lab.access, "welcome.train", lab)

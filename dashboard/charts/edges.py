@@ -1,4 +1,4 @@
-"""Splits a trace into what an axis can show and what it cannot, so that one Inf or 0 never collapses a scale."""
+"""Splits a trace into what an axis can show and what it cannot: one Inf or 0 must not collapse a scale."""
 
 from typing import NamedTuple
 
@@ -52,7 +52,7 @@ def _counted(lost: pd.DataFrame, x: pd.Series) -> pd.DataFrame:
 
 
 def ticks(low: float, high: float, log: bool, most: int = 6) -> list[float] | None:
-    """Return where a log axis has its lines: powers of ten, or 1-2-5 steps within few decades; None for linear.
+    """Return where a log axis has its lines: powers of ten, or 1-2-5 within few decades; None for linear.
 
     Vega-Lite draws a line at every multiple within a decade, which hides the data behind a grid.
     """

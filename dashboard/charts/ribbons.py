@@ -1,4 +1,4 @@
-"""A ribbon of latent states for each seed under the loss, on one shared axis; pale where the model is unsure."""
+"""A ribbon of latent states for each seed under the loss, on one axis; pale where the model is unsure."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,9 @@ _CERTAINTY = (0.5, 0.7, 0.9)
 def stretches(
     steps: np.ndarray, path: np.ndarray, confidence: np.ndarray, arm: str, seed: int, certainty: bool = True
 ) -> pd.DataFrame:
-    """Return a run's path as stretches of one state and one band of certainty: arm, seed, start, end, state, confidence.
+    """Return a run's path as stretches of one state and one band of certainty.
+
+    The columns are arm, seed, start, end, state, confidence.
 
     Args:
         steps: [T] optimizer steps, increasing.
@@ -25,7 +27,7 @@ def stretches(
         confidence: [T] posterior probability of the state on the path.
         arm: of the run.
         seed: of the run.
-        certainty: whether to split where the certainty passes 0.5, 0.7 or 0.9; else only where the state changes.
+        certainty: whether to split where certainty passes 0.5, 0.7 or 0.9, not only where the state changes.
     """
     if not len(steps):
         return pd.DataFrame({name: [] for name in ("arm", "seed", "start", "end", "state", "confidence")})
@@ -51,7 +53,7 @@ def chart(
 ) -> alt.LayerChart:
     """Return the figure for one arm: the loss in the upper part of the plot, the ribbons in the lower.
 
-    It is one plot with two vertical scales rather than two plots, so that it takes the width of its container.
+    It is one plot with two vertical scales, not two plots, so that it takes the width of its container.
 
     Args:
         ribbons: row, start, end, state, confidence; `row` names the seed.

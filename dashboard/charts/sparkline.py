@@ -1,4 +1,4 @@
-"""The small picture of a study: each arm's median and middle half, on a log axis where the values allow it."""
+"""The small picture of a study: each arm's median and middle half over training."""
 
 from collections.abc import Sequence
 

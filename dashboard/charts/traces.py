@@ -1,4 +1,4 @@
-"""Traces of many seeds: thin lines for runs, bands for whole arms, marks at the edge for what has no place."""
+"""Traces of many seeds: lines for runs, bands for whole arms, marks at the edge for what has no place."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +27,7 @@ def chart(
 
     Args:
         lines: arm, seed, run, x, value, kind; one row a point. May be empty.
-        bands: arm, x, centre, low, high, n and, where there is an inner band, inner_low, inner_high. May be empty.
+        bands: arm, x, centre, low, high, n and perhaps inner_low, inner_high. May be empty.
         arms: every arm of the study, which fixes the colours.
         x_title: of the horizontal axis.
         y_title: of the vertical axis, with its unit.
@@ -133,7 +133,7 @@ def _centre(spread: pd.DataFrame, x: alt.X, x_title: str, y: alt.Y, colour: alt.
 
 
 def _edge_marks(lost: pd.DataFrame, x: alt.X, colour: alt.Color) -> list[alt.Chart]:
-    """Return marks at the upper edge for NaN and +Inf, at the lower one for -Inf and what a log axis lacks."""
+    """Return marks at the upper edge for NaN and +Inf, at the lower for -Inf and what a log axis lacks."""
     kinds = [kind for kind in edges.KINDS if kind in set(lost["kind"])]
     shape = alt.Shape(
         "kind:N",

@@ -41,15 +41,18 @@ def chart(transmat: np.ndarray, occupancy: np.ndarray, height: int = 250) -> alt
         curves, heads, labels = _arcs(moves, n_states)
         width = alt.StrokeWidth("probability:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.6, 5]))
         tooltip = [alt.Tooltip("move:N"), alt.Tooltip("probability:Q", format=".2f")]
+        heads_at = alt.Chart(heads).mark_point(
+            shape="triangle-right", filled=True, size=110, color=MUTED, opacity=1
+        )
         layers += [
-            alt.Chart(curves).mark_line(color=MUTED, opacity=0.75).encode(
-                x=x, y=y, detail="move:N", order="order:Q", strokeWidth=width, tooltip=tooltip
-            ),
-            alt.Chart(heads).mark_point(shape="triangle-right", filled=True, size=110, color=MUTED, opacity=1).encode(
-                x=x, y=y, angle=alt.Angle("angle:Q", scale=None), tooltip=tooltip
-            ),
-            alt.Chart(labels).mark_text(fontSize=11, color=MUTED).encode(x=x, y=y, text=alt.Text("probability:Q", format=".2f")),
-        ]  # fmt: skip
+            alt.Chart(curves)
+            .mark_line(color=MUTED, opacity=0.75)
+            .encode(x=x, y=y, detail="move:N", order="order:Q", strokeWidth=width, tooltip=tooltip),
+            heads_at.encode(x=x, y=y, angle=alt.Angle("angle:Q", scale=None), tooltip=tooltip),
+            alt.Chart(labels)
+            .mark_text(fontSize=11, color=MUTED)
+            .encode(x=x, y=y, text=alt.Text("probability:Q", format=".2f")),
+        ]
     nodes = pd.DataFrame(
         {
             "x": np.arange(n_states, dtype=float),

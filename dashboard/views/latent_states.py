@@ -25,7 +25,7 @@ LINE_POINTS = 4000
 
 
 def render(lab: Lab) -> None:
-    """Choose an analysis, or start one; then show its states, how they were chosen and how far to believe them."""
+    """Choose an analysis, or start one; then show its states and how far to believe them."""
     choice = choose(lab.store)
     known = queries.metrics(lab.store, choice.study.name)
     metric = metric_picker(known, ("full_batch_risk", "own_batch_risk"))
@@ -37,7 +37,8 @@ def render(lab: Lab) -> None:
         with st.container(border=True):
             st.subheader("No latent states have been fitted yet", anchor=False)
             st.markdown(
-                "A hidden Markov model reads the metrics of all runs as a walk through a few states that cannot be "
+                "A hidden Markov model reads the metrics of all runs as a walk through a few "
+                "states that cannot be "
                 "seen directly. Choose what it reads; the fit runs as a job and its result is kept."
             )
             fit_form(lab, choice.study.name, list(choice.arms), known)
@@ -76,8 +77,10 @@ def _facts(lab: Lab, choice: Choice, fit: Fit) -> None:
     summary = fit.summary
     held = sum(bool(run.get("held_out")) for run in summary["runs"])
     st.caption(
-        f"Gaussian HMM with {summary['covariance']} covariance · {count(len(summary['metrics']), 'metric')} as "
-        f"{NORMALIZE_WORDS.get(summary['normalize'], summary['normalize'])} · {count(len(summary['runs']), 'run')}, "
+        f"Gaussian HMM with {summary['covariance']} covariance · "
+        f"{count(len(summary['metrics']), 'metric')} as "
+        f"{NORMALIZE_WORDS.get(summary['normalize'], summary['normalize'])} · "
+        f"{count(len(summary['runs']), 'run')}, "
         f"{held} held out · fitted {ago(fit.row.created_at)}"
     )
     if fit.row.data_version != lab.store.traces.version(choice.study.name):
@@ -96,12 +99,14 @@ def _choice_of_k(fit: Fit) -> None:
     figure.show(
         choice_of_k.chart(frame, fit.n_states, fit.restarts),
         "latent.choice",
-        f"Held-out log-likelihood for 1 to {int(frame['n_states'].max())} states; {fit.n_states} were chosen, at "
+        f"Held-out log-likelihood for 1 to {int(frame['n_states'].max())} states; {fit.n_states} "
+        f"were chosen, at "
         f"{significant(best['heldout_loglik'])} nats per observation.",
         frame,
         _how(
             fit,
-            "mean over held-out runs of log p(run) / observations, with its standard error over runs; below, how far "
+            "mean over held-out runs of log p(run) / observations, with its standard error over "
+            "runs; below, how far "
             "each restart's training likelihood stays behind the best",
             "Hu et al. 2023; one-standard-error rule, Hastie et al. 2009",
         ),
@@ -117,7 +122,8 @@ def _ribbons(lab: Lab, choice: Choice, fit: Fit, metric: MetricRow) -> None:
     st.subheader(
         "States of each seed under its loss",
         anchor=False,
-        help="Most probable path (Viterbi); a colour is paler where the posterior probability of its state is lower.",
+        help="Most probable path (Viterbi); a colour is paler where the posterior probability of "
+        "its state is lower.",
     )
     arms = [arm for arm in choice.shown_arms if arm in fit.arms]
     if not arms:
@@ -224,6 +230,7 @@ def _dwell(choice: Choice, fit: Fit) -> None:
         f"Steps spent in each state, {count(len(frame), 'visit')} of {', '.join(arms)}.",
         frame,
         _how(fit, "steps from the first row of a visit to the first row after it"),
-        f"{count(ended, 'visit')} cut short by the end of the run are marked with a triangle: those lasted at least as "
+        f"{count(ended, 'visit')} cut short by the end of the run are marked with a triangle: "
+        f"those lasted at least as "
         "long as shown.",
     )

@@ -51,7 +51,8 @@ def render(lab: Lab) -> None:
         archived = st.toggle("Archived", key="runs.archived", bind="query-params")
         superseded = st.toggle(
             "Superseded", key="runs.superseded", bind="query-params",
-            help="Of several runs of one arm and seed one counts: finished before unfinished, then the newest.",
+            help="Of several runs of one arm and seed one counts: finished before unfinished, "
+            "then the newest.",
         )  # fmt: skip
     live(lab, choice.study.name, lambda: _page(lab, choice, text or "", statuses, archived, superseded))
 
@@ -89,9 +90,15 @@ def _page(
         parts += [f"{len(picked)} selected"] if picked else ["select rows to compare, tag or delete them"]
         st.caption(" · ".join(parts))
         st.download_button(
-            "Download CSV", lambda: safe_csv(table(rows, known, text_tags=True)), f"{choice.study.name}-runs.csv", "text/csv",
-            icon=":material/download:", key="runs.csv", on_click="ignore", type="tertiary",
-        )  # fmt: skip
+            "Download CSV",
+            lambda: safe_csv(table(rows, known, text_tags=True)),
+            f"{choice.study.name}-runs.csv",
+            "text/csv",
+            icon=":material/download:",
+            key="runs.csv",
+            on_click="ignore",
+            type="tertiary",
+        )
     chosen = [run for run in rows if run.id in picked]
     if chosen:
         actions(lab, chosen)
@@ -99,7 +106,7 @@ def _page(
 
 
 def matches(run: RunRow, text: str) -> bool:
-    """Whether every word of a search occurs in the run: its arm, seed, status, device, tags, note or settings."""
+    """Whether every word of a search occurs in the run: arm, seed, status, device, tags, note or settings."""
     settings = (f"{name}={value}" for name, value in flat(run.config).items())
     whole = " ".join(
         [run.arm, f"seed={run.seed}", f"id={run.id}", run.status, run.device, *run.tags, run.note, *settings]
@@ -193,9 +200,13 @@ def _differences(chosen: Sequence[RunRow]) -> None:
     if len(chosen) < 2:
         st.caption("Select a second run to see what differs; these are this run's settings.")
     everything = pd.DataFrame(
-        {f"{run.arm} · seed {run.seed} · run {run.id}": {name: str(value) for name, value in flat(run.config).items()}
-         for run in chosen[:12]}
-    ).fillna("–")  # fmt: skip
+        {
+            f"{run.arm} · seed {run.seed} · run {run.id}": {
+                name: str(value) for name, value in flat(run.config).items()
+            }
+            for run in chosen[:12]
+        }
+    ).fillna("–")
     differing = everything[everything.nunique(axis=1) > 1] if len(chosen) > 1 else everything
     if differing.empty:
         st.caption(

@@ -27,7 +27,8 @@ BADGES = {
     "reversal": ("Sign reversal", "violet"),
     "one direction": ("One direction", "blue"),
     "mixed": ("One risk only", "blue"),
-    "none": ("No difference shown", "gray"),
+    "same": ("No difference", "gray"),
+    "none": ("Open", "gray"),
     "unknown": ("No verdict yet", "gray"),
 }
 NO_CONTROL = "none"
@@ -75,8 +76,9 @@ def _pick(choice: Choice) -> _Pairs:
     with st.sidebar:
         a = st.selectbox("Arm A", arms, index=arms.index(first[0]), key="a", bind="query-params")
         others = [arm for arm in arms if arm != a]
+        start = others.index(first[1]) if first[1] in others else 0
         b = st.selectbox(
-            "Arm B", others, index=others.index(first[1]) if first[1] in others else 0, key="b", bind="query-params",
+            "Arm B", others, index=start, key="b", bind="query-params",
             help="Ratios are A over B: below 1, A ends lower.",
         )  # fmt: skip
         rest = [arm for arm in arms if arm not in (a, b)]
@@ -96,6 +98,8 @@ def _page(lab: Lab, choice: Choice, pairs: _Pairs, x: Axis) -> None:
     control = (
         claims.finding(lab.store, version, choice.study, *pairs.control, "control") if pairs.control else None
     )
+    if any(job.kind == "train" for job in queries.active_jobs(lab.store, choice.study.name)):
+        st.caption(":material/sync: Training goes on; everything below is of what has been measured so far.")
     _said(pairs, found.verdict, control.verdict if control else None)
     left, right = st.columns(2, gap="medium")
     for column, (name, title) in zip((left, right), RISKS, strict=True):
@@ -110,7 +114,8 @@ def _page(lab: Lab, choice: Choice, pairs: _Pairs, x: Axis) -> None:
     st.subheader(
         "Seed by seed",
         anchor=False,
-        help="Each line joins the two arms of one seed: same initialization, same data. Level: mean of the last tenth.",
+        help="Each line joins the two arms of one seed: same initialization, same data. Level: "
+        "mean of the last tenth.",
     )
     left, right = st.columns(2, gap="medium")
     for column, (name, title) in zip((left, right), RISKS, strict=True):
@@ -151,9 +156,12 @@ def _card(pairs: _Pairs, title: str, effect: Effect | None, control: Effect | No
         )
         kind = "exact" if effect.exact else "sampled"
         st.markdown(
-            f"**{p_value(effect.p)}** {kind} · n = {effect.n} pairs · least p {significant(effect.minimum_p, 2)}",
-            help=f"Randomization test: the share of {effect.draws:,} sign patterns whose mean log ratio is at least as "
-            "far from 0 as the one observed, two-sided (Fisher 1935). The least p is what this many pairs can attain.",
+            f"**{p_value(effect.p)}** {kind} · n = {effect.n} pairs · least p "
+            f"{significant(effect.minimum_p, 2)}",
+            help=f"Randomization test: the share of {effect.draws:,} sign patterns whose mean log "
+            f"ratio is at least as "
+            "far from 0 as the one observed, two-sided (Fisher 1935). The least p is what this "
+            "many pairs can attain.",
         )
         notes = [
             underpowered(effect),
@@ -163,7 +171,8 @@ def _card(pairs: _Pairs, title: str, effect: Effect | None, control: Effect | No
             st.caption(sentence(note for note in notes if note))
         if pairs.control and control is not None:
             st.caption(
-                f"Control {pairs.control[0]} / {pairs.control[1]}: × {ratio_text(control)}, {p_value(control.p)}, "
+                f"Control {pairs.control[0]} / {pairs.control[1]}: × {ratio_text(control)}, "
+                f"{p_value(control.p)}, "
                 f"n = {control.n}"
             )
 

@@ -116,10 +116,12 @@ def _verdict(lab: Lab, study: StudyRow, version: str) -> None:
     found = claims.findings(lab.store, version, study)
     if not found:
         return
-    word, colour = claims.claim_verdict(found)
+    training = any(job.kind == "train" for job in queries.active_jobs(lab.store, study.name))
+    word, colour = claims.claim_verdict(found, training)
     st.markdown(
         f":{colour}-badge[{word}]",
-        help="Each run counts with its mean over the last tenth of its measurements. Two arms are paired by seed; p is "
+        help="Each run counts with its mean over the last tenth of its measurements. Two arms are "
+        "paired by seed; p is "
         "exact from all sign patterns, the interval a BCa bootstrap over seeds.",
     )
     rows = []

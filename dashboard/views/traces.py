@@ -30,7 +30,8 @@ BANDS = {
 }
 BAND_WORDS = {
     "median": "Line: median over seeds; dark band: 25 to 75 %, light band: 5 to 95 % of the arm's seeds",
-    "mean": "Line: mean over seeds; band: 95 % interval of the mean by Student's t with n − 1 degrees of freedom",
+    "mean": "Line: mean over seeds; band: 95 % interval of the mean by Student's t with n − 1 "
+    "degrees of freedom",
     "none": "",
 }
 QUANTILES = {"median": "centre", "q05": "low", "q95": "high", "q25": "inner_low", "q75": "inner_high"}
@@ -72,9 +73,11 @@ def _controls(choice: Choice, metric: MetricRow, x: Axis, known: dict[str, Metri
             key="traces.scale", bind="query-params", help="auto: logarithmic where the metric spans decades.",
         )  # fmt: skip
         window = st.selectbox(
-            "Smoothing", [1, 5, 15, 51, 151], format_func=lambda n: "none" if n == 1 else f"{n} points", width=130,
+            "Smoothing", [1, 5, 15, 51, 151], width=130,
+            format_func=lambda n: "none" if n == 1 else f"{n} points",
             key="traces.smoothing", bind="query-params",
-            help="Centred moving mean of each seed's line over that many measured points, before points are left out.",
+            help="Centred moving mean of each seed's line over that many measured points, before "
+            "points are left out.",
         )  # fmt: skip
         seeds = st.toggle("Seeds as lines", value=True, key="traces.seeds", bind="query-params")
     first, last = _range(choice, x)
@@ -215,8 +218,10 @@ def _smoothing_said(look: _Look) -> str:
 def _how(choice: Choice, look: _Look, version: str) -> figure.Provenance:
     span = f"{look.x} {look.first or 0:g} to {'the end' if look.last is None else f'{look.last:g}'}"
     query = (
-        f"thin(study={choice.study.name}, metric={look.metric.name}, x={look.x}, arms={list(choice.shown_arms)}, "
-        f"seeds={spans(choice.seeds) if choice.seeds else 'all'}, {span}, window={look.window}); bands(…, all seeds)"
+        f"thin(study={choice.study.name}, metric={look.metric.name}, x={look.x}, "
+        f"arms={list(choice.shown_arms)}, "
+        f"seeds={spans(choice.seeds) if choice.seeds else 'all'}, {span}, window={look.window}); "
+        f"bands(…, all seeds)"
     )
     formula = sentence([look.metric.formula, BAND_WORDS[look.band]])
     return figure.Provenance(query, formula, code_version(), version, look.metric.source)

@@ -33,7 +33,7 @@ Open = Callable[..., AppTest]
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Three stores, made once: a finished study with faults, one that is being trained, one without a study."""
+    """Three stores, made once: a finished study with faults, one in training, one without a study."""
     root = tmp_path_factory.mktemp("labs")
     full = build(root / "full", seeds=8, points=60)
     add_latent(full)

@@ -158,7 +158,7 @@ def dense(
 
 
 def curves(arm: str, seed: int, count: int) -> dict[str, np.ndarray]:
-    """Return one run's metrics: risks fall from 2.3 to the arm's level, with a plateau of seed-dependent length."""
+    """Return one run's metrics: risks fall from 2.3 to the arm's level after a plateau of random length."""
     rng = np.random.default_rng([seed, 7])
     noise = np.random.default_rng([seed, sum(map(ord, arm))])
     t = np.linspace(0, 1, count)
@@ -222,7 +222,8 @@ def add_latent(store: Store, n_states: int = 3) -> None:
         posterior[:] = ((1 - sure) / (n_states - 1))[:, None]
         posterior[np.arange(len(rows)), path] = sure
         runs.append(
-            {"run": int(rows["run"].iloc[0]), "arm": arm, "seed": int(seed), "held_out": seed == 0, "left_out": False,
+            {"run": int(rows["run"].iloc[0]), "arm": arm, "seed": int(seed),
+             "held_out": seed == 0, "left_out": False,
              "steps": len(rows), "cut_at": None}
         )  # fmt: skip
         steps.append(rows["step"].to_numpy(np.int64))
@@ -231,7 +232,8 @@ def add_latent(store: Store, n_states: int = 3) -> None:
     metrics = ["own_batch_risk", "full_batch_risk", "l2"]
     rng = np.random.default_rng(0)
     table = [
-        {"n_states": k, "heldout_loglik": -4 + 3 * (1 - 1 / k), "heldout_se": 0.2, "heldout_logliks": [], "shortfall": 0.0,
+        {"n_states": k, "heldout_loglik": -4 + 3 * (1 - 1 / k), "heldout_se": 0.2, "heldout_logliks": [],
+         "shortfall": 0.0,
          "shortfall_se": 0.1, "train_loglik": -3.9 + 3 * (1 - 1 / k), "bic": 1000.0 / k, "parameters": 10 * k,
          "best_restart_hits": 3, "restart_logliks": [-3.9, -3.9, -3.9, -4.1, None], "converged": 5}
         for k in range(1, 6)
@@ -243,7 +245,8 @@ def add_latent(store: Store, n_states: int = 3) -> None:
         "rule": "fewest states within one standard error of the highest held-out likelihood",
         "trust": {"restart_hits": 3, "restart_spread": 0.2, "occupancy": [0.3, 0.4, 0.3], "entropy": 0.1,
                   "autocorrelation": [0.2, 0.4, None]},
-        "warnings": ["Within states neighbouring rows still correlate."], "state_order": "mean step of first visit",
+        "warnings": ["Within states neighbouring rows still correlate."], "state_order": "mean "
+        "step of first visit",
     }  # fmt: skip
     transmat = np.full((n_states, n_states), 0.01)
     np.fill_diagonal(transmat, 0.0)

@@ -64,7 +64,8 @@ def test_a_link_restores_the_controls_and_bad_values_fall_back(lab, view):
     assert app.slider(key="traces.epoch.range").value == (5, 40)
     bad = view(
         "traces",
-        **{"study": "none", "arms": "?", "seeds": "9..", "metric": "?", "x": "?", "traces.step.range": ["-5", "1e9"],
+        **{"study": "none", "arms": "?", "seeds": "9..", "metric": "?", "x": "?",
+           "traces.step.range": ["-5", "1e9"],
            "traces.band": "?", "traces.smoothing": "-1"},
     )  # fmt: skip
     assert not bad.exception
