@@ -1,0 +1,45 @@
+import math
+
+import pytest
+
+from dashboard import wording
+from dashboard.controls import parse_seeds
+from data.errors import LabError
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0725, "0.0725"),
+        (3.684, "3.68"),
+        (412000, "412,000"),
+        (6.1035e-5, "6.10×10⁻⁵"),
+        (-12.5, "−12.5"),
+        (0, "0"),
+        (math.nan, "NaN"),
+        (math.inf, "∞"),
+        (None, "–"),
+    ],
+)
+def test_numbers_keep_their_significant_digits(value, text):
+    assert wording.significant(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3.21, "3.2 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (None, "–")],
+)
+def test_durations_read_like_speech(seconds, text):
+    assert wording.duration(seconds) == text
+
+
+def test_seeds_are_read_as_they_are_written():
+    assert wording.spans([0, 1, 2, 3, 7, 9, 10]) == "0..3, 7, 9, 10"
+    assert parse_seeds("0..3, 7, 9, 10") == (0, 1, 2, 3, 7, 9, 10)
+    assert parse_seeds("  ") is None
+
+
+@pytest.mark.parametrize("text", ["a", "3..1", "1,,2", "0..99999999", "-1", "1.5"])
+def test_seeds_that_make_no_sense_are_refused_with_an_example(text):
+    with pytest.raises(LabError, match=r"0\.\.7, 12"):
+        parse_seeds(text)
