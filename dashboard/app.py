@@ -5,16 +5,15 @@ from functools import partial
 from pathlib import Path
 
 import streamlit as st
-from streamlit.runtime.scriptrunner_utils.exceptions import RerunException, StopException
 
+from dashboard.callbacks import raise_failure
 from dashboard.controls import arrive
 from dashboard.lab import find_lab
 from dashboard.views import View, views
 from dashboard.welcome import welcome
 from data.errors import LabError
 
-LOGO = Path(__file__).with_name("logo.svg")
-ICON = Path(__file__).with_name("icon.svg")
+HERE = Path(__file__).parent
 
 
 def show(view: View) -> None:
@@ -24,20 +23,18 @@ def show(view: View) -> None:
         st.title(view.title, anchor=False)
         st.caption(view.question)
     try:
+        raise_failure()
         lab = find_lab()
         if lab is None:
             welcome()
         else:
             view.render(lab)
-    except (RerunException, StopException):
-        raise  # how Streamlit stops or restarts a script: no error
     except LabError as error:
         st.error(f"**{error.title}.** {error.message}\n\n{error.remedy}", icon=":material/error:")
     except Exception as error:  # noqa: BLE001 - the boundary: everything unexpected is shown, nothing is swallowed
         st.error(
             f"**This page could not be drawn.** {type(error).__name__}: {error}\n\n"
-            "Nothing in the store was changed by it. Reload the page; if it happens again, report "
-            "the text below.",
+            "Reload the page; if it happens again, report the text below.",
             icon=":material/error:",
         )
         with st.expander("Technical details"):
@@ -46,9 +43,9 @@ def show(view: View) -> None:
 
 def main() -> None:
     """Run the app once, as Streamlit does for every interaction."""
-    st.set_page_config(page_title="Detour", page_icon=str(ICON), layout="wide")
+    st.set_page_config(page_title="Detour", page_icon=str(HERE / "icon.svg"), layout="wide")
     st.html("<style>.stApp { font-variant-numeric: tabular-nums; }</style>")
-    st.logo(str(LOGO), size="large")
+    st.logo(str(HERE / "logo.svg"), size="large")
     pages = [
         st.Page(partial(show, view), title=view.title, icon=view.icon, url_path=view.name, help=view.question)
         for view in views()

@@ -48,6 +48,7 @@ def show(
     how: Provenance,
     caption: str = "",
     fidelity: str = "",
+    narrow: bool = False,
 ) -> None:
     """Show a chart, its caption, and below it the export, the table and how it was computed.
 
@@ -59,14 +60,17 @@ def show(
         how: where the figure comes from.
         caption: what the reader should know beside it.
         fidelity: which of the measured points are drawn.
+        narrow: whether the figure has half the page, so that `fidelity` needs a line of its own.
     """
     shown = chart.properties(padding={"left": 2, "top": 4, "right": 4, "bottom": 2})
     st.altair_chart(shown, width="stretch", key=key, alt=alt_text)
     if caption:
         st.caption(caption)
     name = re.sub(r"[^\w-]+", "-", key)
+    if fidelity and narrow:
+        st.badge(fidelity, icon=":material/verified:", color="gray", help=FIDELITY)
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        if fidelity:
+        if fidelity and not narrow:
             st.badge(fidelity, icon=":material/verified:", color="gray", help=FIDELITY)
         with st.popover("Export", icon=":material/download:", type="tertiary", key=f"{key}.export"):
             st.caption("The files hold exactly what is drawn. PNG at screen size is in the chart's own menu.")

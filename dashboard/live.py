@@ -5,6 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from dashboard import queries
+from dashboard.callbacks import fail
 from dashboard.lab import Lab
 
 EVERY_SECONDS = 2.5
@@ -17,9 +18,17 @@ def live(lab: Lab, study: str | None, draw: Callable[[], None]) -> None:
     """
     active = {job.id for job in queries.active_jobs(lab.store, study)}
 
-    def body() -> None:
-        if active and active != {job.id for job in queries.active_jobs(lab.store, study)}:
-            st.rerun()  # a job ended or began: the whole page may read differently now
+    if not active:
         draw()
+        return
 
-    st.fragment(body, run_every=EVERY_SECONDS if active else None)()
+    def body() -> None:
+        if active != {job.id for job in queries.active_jobs(lab.store, study)}:
+            st.rerun()  # a job ended or began: the whole page may read differently now
+        try:
+            draw()
+        except Exception as error:  # noqa: BLE001 - a fragment is outside the page's error boundary: hand it there
+            fail(error)
+            st.rerun()
+
+    st.fragment(body, run_every=EVERY_SECONDS)()

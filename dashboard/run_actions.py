@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from dashboard.callbacks import act
 from dashboard.lab import Lab
 from dashboard.wording import count, spans
 from data.rows import RunRow
@@ -53,14 +54,14 @@ def actions(lab: Lab, chosen: Sequence[RunRow]) -> None:
             key="runs.archive",
             disabled=locked,
             help="Archived runs leave the lists; they still count in every figure, so no mean moves.",
-            on_click=_restore if stowed else _archive,
-            args=(store, ids),
+            on_click=act,
+            args=(_restore if stowed else _archive, store, ids),
         )
         with st.popover("Delete", icon=":material/delete:", disabled=locked or bool(busy), key="runs.delete"):
             st.markdown(f"Delete {count(len(chosen), 'run')}?")
             st.caption(f"{named(chosen)}. They leave every figure; it can be undone.")
             st.button(
-                "Delete", type="primary", key="runs.delete.confirm", on_click=_delete, args=(store, ids)
+                "Delete", type="primary", key="runs.delete.confirm", on_click=act, args=(_delete, store, ids)
             )
         if busy:
             st.caption(f"{count(len(busy), 'selected run')} still training: stop the job before deleting.")
@@ -76,8 +77,8 @@ def undo_bar(lab: Lab, study: str) -> None:
         ):
             st.markdown(f"Deleted {count(len(recent), 'run')} — {named(recent)}.", width="stretch")
             st.button(
-                "Undo", icon=":material/undo:", key="runs.undo", on_click=_restore,
-                args=(lab.store, tuple(run.id for run in recent)),
+                "Undo", icon=":material/undo:", key="runs.undo", on_click=act,
+                args=(_restore, lab.store, tuple(run.id for run in recent)),
             )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from dashboard.access import Access
+from dashboard.callbacks import act
 from dashboard.lab import Lab, create_lab
 from dashboard.wording import count, duration
 from data.rows import JobRow
@@ -58,8 +59,8 @@ def job_card(lab: Lab, job: JobRow) -> None:
                 key=f"job.{job.id}.stop",
                 disabled=job.stop_requested or not lab.access.may_change,
                 help="The job ends within seconds; every row it has written is kept.",
-                on_click=_stop,
-                args=(lab.store, job.id),
+                on_click=act,
+                args=(_stop, lab.store, job.id),
             )
         share = min(job.step / job.steps, 1.0) if job.steps else 0.0
         st.progress(share, text=_progress_text(job))

@@ -38,7 +38,7 @@ def chart(frame: pd.DataFrame, metrics: list[str]) -> alt.LayerChart:
             "metric:N",
             title=None,
             sort=metrics,
-            axis=alt.Axis(ticks=False, domain=False, labelLimit=220, labelOverlap=False),
+            axis=alt.Axis(ticks=False, domain=False, labelLimit=200, labelOverlap=False),
         ),
     )
     cells = base.mark_rect(cornerRadius=2).encode(

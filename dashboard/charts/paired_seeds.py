@@ -35,7 +35,7 @@ def chart(
         title=title,
         scale=alt.Scale(type="log", domain=[low, high], nice=False),
         axis=alt.Axis(
-            format="~e" if low < 1e-3 else "~g", values=edges.ticks(low, high, log=True) or alt.Undefined
+            format="~e" if low < 1e-5 else "~g", values=edges.ticks(low, high, log=True) or alt.Undefined
         ),
     )
     base = alt.Chart(drawn)

@@ -45,7 +45,7 @@ def chart(
     low, high = edges.domain(np.concatenate(values), log)
     y_scale = alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False, clamp=True)
     axis = alt.Axis(
-        format="~e" if log and (low < 1e-3 or high >= 1e5) else "~g",
+        format="~e" if log and (low < 1e-5 or high >= 1e6) else "~g",
         titlePadding=10,
         **_places(low, high, log),
     )

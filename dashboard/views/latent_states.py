@@ -55,7 +55,7 @@ def render(lab: Lab) -> None:
     with right:
         trust_panel(fit, known)
     _ribbons(lab, choice, fit, metric)
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns([4, 5], gap="large")
     with left:
         _transitions(fit)
     with right:

@@ -215,6 +215,7 @@ def _curves(
         ),
         "",
         kept,
+        narrow=True,
     )
 
 

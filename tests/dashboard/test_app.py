@@ -7,6 +7,8 @@ import pytest
 
 from dashboard import views as package
 from dashboard.charts import palette
+from data.errors import LabError
+from engine.jobs import queue
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,3 +74,33 @@ def test_the_first_four_arms_stay_apart_for_colour_blind_readers(kind, colours):
                 for a, b in zip(one, other, strict=True)
             )
             assert distance**0.5 > 0.1, (kind, colours)
+
+
+def test_what_a_button_runs_into_is_told_on_the_page(lab, view, monkeypatch):
+    lab("running")
+    app = view("studies")
+
+    def full(*_):
+        raise LabError("The disk is full", "Nothing was stopped.", "Free some space.")
+
+    monkeypatch.setattr(queue, "stop", full)
+    next(button for button in app.button if button.label == "Stop").click().run()
+    assert not app.exception
+    assert "The disk is full" in app.error[0].value
+    assert "Free some space." in app.error[0].value
+    app.run()
+    assert not app.error
+
+
+@pytest.mark.parametrize("where", ["full", "running"])
+def test_an_unexpected_error_is_told_with_its_traceback_in_an_expander(lab, view, monkeypatch, where):
+    lab(where)
+
+    def broken(*_):
+        raise ZeroDivisionError("made for a test")
+
+    monkeypatch.setattr("data.traces.Traces.version", broken)
+    app = view("traces")
+    assert not app.exception
+    assert "ZeroDivisionError: made for a test" in app.error[0].value
+    assert "Traceback" in app.code[0].value
