@@ -4,8 +4,10 @@ import os
 
 import pytest
 
-# As in engine/__main__.py, and before torch loads.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before torch and NumPy load. Threads within an operation spin while they wait, and two processes that do so
+# on few cores slow each other down more than tenfold.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _REQUIRED = os.environ.get("DETOUR_REQUIRE_BROWSER") == "1"
 _browser: dict[str, set[str]] = {"run": set(), "skipped": set()}

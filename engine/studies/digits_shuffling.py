@@ -24,5 +24,5 @@ STUDY = Study(
     epochs=200,
     batch_size=32,
     lr=0.1,
-    evaluate_every=32,
+    evaluate_every=64,
 )

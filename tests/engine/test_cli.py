@@ -268,7 +268,7 @@ def test_a_comparison_is_that_of_the_exported_rows(lab: Path) -> None:
     store = open_store(lab)
     frame = store.traces.frame(STUDY, ["own_batch_risk"])
     store.close()
-    # Evaluated at steps 0, 32 and 64, so the last tenth is the last of the three points.
+    # Evaluated at steps 0 and 64, so the last tenth is the second of the two points.
     last = frame[frame["step"] == 64].set_index(["arm", "seed"])["own_batch_risk"]
     ratios = last["SS"] / last["RR"]
     assert effect["ratio"] == pytest.approx(float((ratios.prod()) ** (1 / len(ratios))), rel=1e-6)
