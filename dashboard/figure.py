@@ -14,6 +14,8 @@ import streamlit as st
 
 from dashboard.charts.palette import export_config
 
+CANVAS_FROM = 2000
+"""Rows from which a canvas draws sooner than SVG; the exports are vectors all the same."""
 FIDELITY = (
     "Of each stretch of a run the first, last, least and greatest finite value is kept, and the "
     "first NaN and Inf. "
@@ -63,6 +65,8 @@ def show(
         narrow: whether the figure has half the page, so that `fidelity` needs a line of its own.
     """
     shown = chart.properties(padding={"left": 2, "top": 4, "right": 4, "bottom": 2})
+    if len(frame) > CANVAS_FROM:
+        shown = shown.properties(usermeta={"embedOptions": {"renderer": "canvas"}})
     st.altair_chart(shown, width="stretch", key=key, alt=alt_text)
     if caption:
         st.caption(caption)

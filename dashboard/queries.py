@@ -70,7 +70,7 @@ def bands(
     last: float | None,
 ) -> pd.DataFrame:
     """Return the bands of whole arms: see `Traces.bands`."""
-    return store.traces.bands(study, metric, x=x, arms=arms, first=first, last=last, points=300)
+    return store.traces.bands(study, metric, x=x, arms=arms, first=first, last=last, points=200)
 
 
 @st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)

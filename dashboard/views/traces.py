@@ -206,7 +206,7 @@ def _edges_said(lines: pd.DataFrame, log: bool) -> str:
         return ""
     counted = lost.groupby("kind")["count"].sum()
     values = ", ".join(f"{int(counted[kind]):,} {kind}" for kind in edges.KINDS if kind in counted)
-    return f"Marks at the edge stand for points without a place on this axis: {values}"
+    return f"Marks at the edge stand for points without a place on this axis; among those drawn: {values}"
 
 
 def _smoothing_said(look: _Look) -> str:

@@ -65,6 +65,9 @@ def write_study(
             for name, about in METRICS.items()
         ],
     )
+    if batch_loss:
+        loss = ("Batch loss", "nats", "loss of each step's batch", "made for tests", True)
+        store.catalog.save_metrics(demo.name, [MetricRow(demo.name, "batch_loss", *loss)])
     spec = {
         "study": demo.name,
         "overrides": {},
