@@ -182,6 +182,7 @@ def _table(frame: pd.DataFrame, known: dict[str, MetricRow], ids: list[int]) -> 
         key=key,
         on_select="rerun",
         selection_mode="multi-row",
+        placeholder="–",
         selection_default={"selection": {"rows": [i for i, run in enumerate(ids) if run in before]}},
         alt="The runs of the study with their status and final metrics.",
     )
@@ -215,9 +216,15 @@ def _differences(chosen: Sequence[RunRow]) -> None:
         return
     if len(chosen) > 12:
         st.caption(f"The first 12 of {len(chosen)} selected runs.")
-    st.dataframe(differing, key="runs.diff", alt="Settings in which the selected runs differ.")
+    st.dataframe(
+        differing.rename_axis("setting").reset_index(),
+        hide_index=True,
+        column_config={"setting": st.column_config.TextColumn("Setting", width=170, pinned=True)},
+        key="runs.diff",
+        alt="Settings in which the selected runs differ.",
+    )
     if len(chosen) > 1:
-        st.caption(f"{len(everything) - len(differing)} other settings are the same in all of them.")
+        st.caption(f"The same in all of them: {count(len(everything) - len(differing), 'other setting')}.")
 
 
 def flat(config: dict[str, object], prefix: str = "") -> dict[str, object]:

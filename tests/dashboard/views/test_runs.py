@@ -86,7 +86,7 @@ def test_the_configuration_of_a_selection_shows_only_what_differs(lab, view):
     wanted = [*ids_of(root, arm="SS", seed=0), *ids_of(root, arm="RR no BN", seed=0)]
     app = view("runs", {runs.SELECTED: wanted})
     assert not app.exception
-    assert list(app.dataframe[1].value.index) == ["ordering", "model.norm"]
+    assert list(app.dataframe[1].value["setting"]) == ["ordering", "model.norm"]
 
 
 def test_a_study_without_runs_is_said(lab, view):
