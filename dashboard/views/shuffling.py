@@ -32,7 +32,7 @@ BADGES = {
     "unknown": ("No verdict yet", "gray"),
 }
 NO_CONTROL = "none"
-LINE_POINTS = 3000
+LINE_POINTS = 3500
 
 
 @dataclass(frozen=True)

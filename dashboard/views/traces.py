@@ -35,7 +35,7 @@ BAND_WORDS = {
     "none": "",
 }
 QUANTILES = {"median": "centre", "q05": "low", "q95": "high", "q25": "inner_low", "q75": "inner_high"}
-POINTS_PER_CHART = 6000  # thinning keeps up to half as many again as it is asked for
+POINTS_PER_CHART = 7000  # thinning keeps up to half as many again as it is asked for
 
 
 @dataclass(frozen=True)
