@@ -3,6 +3,11 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes is a matter of the machine; where CI is set, Hypothesis repeats the same examples.
+settings.register_profile("lab", deadline=None)
+settings.load_profile("lab")
 
 # Before torch and NumPy load. Threads within an operation spin while they wait, and two processes that do so
 # on few cores slow each other down more than tenfold.

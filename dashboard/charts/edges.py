@@ -76,9 +76,12 @@ def domain(values: np.ndarray, log: bool) -> tuple[float, float]:
     values = values[np.isfinite(values) & (values > 0)] if log else values[np.isfinite(values)]
     if not len(values):
         return (0.1, 1.0) if log else (0.0, 1.0)
-    low, high = float(values.min()), float(values.max())
-    if log:
-        room = max((np.log10(high) - np.log10(low)) * 0.05, 0.05)
-        return float(10 ** max(np.log10(low) - room, -320)), float(10 ** min(np.log10(high) + room, 308))
-    room = (high - low) * 0.05 or abs(high) * 0.05 or 0.5
-    return low - room, high + room
+    low, high, largest = values.min(), values.max(), np.finfo(float).max
+    with np.errstate(over="ignore", under="ignore"):  # beyond the numbers there are, the axis ends at the last
+        if log:
+            room = max((np.log10(high) - np.log10(low)) * 0.05, 0.05)
+            bottom = np.power(10.0, np.log10(low) - room) or low
+            top = min(np.power(10.0, np.log10(high) + room), largest)
+            return float(min(bottom, low)), float(max(top, np.nextafter(high, largest), high))
+        room = (high - low) * 0.05 or abs(high) * 0.05 or 0.5
+        return float(max(low - room, -largest)), float(min(high + room, largest))

@@ -37,7 +37,8 @@ def chart(
     """
     drawn, lost = edges.split(lines, log)
     spread = _drawable(bands, log)
-    shown = [arm for arm in arms if arm in set(drawn["arm"]) | set(spread["arm"]) | set(lost["arm"])]
+    present = {arm for part in (drawn, spread, lost) for arm in part["arm"].unique()}
+    shown = [arm for arm in arms if arm in present]
     values = [
         drawn["value"].to_numpy(float),
         *(spread[name].to_numpy(float) for name in ("centre", "low", "high")),
