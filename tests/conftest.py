@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import settings
 
-# How long one example takes is a matter of the machine; where CI is set, Hypothesis repeats the same examples.
+# How long an example takes is a matter of the machine. Where CI is set, Hypothesis repeats the same examples.
 settings.register_profile("lab", deadline=None)
 settings.load_profile("lab")
 

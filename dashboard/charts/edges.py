@@ -77,7 +77,9 @@ def domain(values: np.ndarray, log: bool) -> tuple[float, float]:
     if not len(values):
         return (0.1, 1.0) if log else (0.0, 1.0)
     low, high, largest = values.min(), values.max(), np.finfo(float).max
-    with np.errstate(over="ignore", under="ignore"):  # beyond the numbers there are, the axis ends at the last
+    with np.errstate(
+        over="ignore", under="ignore"
+    ):  # beyond the numbers there are, the axis ends at the last
         if log:
             room = max((np.log10(high) - np.log10(low)) * 0.05, 0.05)
             bottom = np.power(10.0, np.log10(low) - room) or low
