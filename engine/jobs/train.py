@@ -111,14 +111,13 @@ def declare(store: Store, wanted: Study) -> list[str]:
 def _settings(wanted: Study, arm: str) -> dict[str, Any]:
     """Return what a run was trained with, flat, as its configuration shows it."""
     chosen = wanted.arm(arm)
-    model = dict(wanted.model_settings) | dict(chosen.model)
     shared = {
         name: getattr(wanted, name)
         for name in ("dataset", "model", "epochs", "batch_size", "lr", "momentum", "weight_decay", "dtype")
     }
     return {
         **shared,
-        **{f"model.{name}": value for name, value in model.items()},
+        **{f"model.{name}": value for name, value in wanted.model_of(arm).items()},
         "ordering": chosen.ordering,
         **{f"ordering.{name}": value for name, value in chosen.ordering_settings.items()},
         "evaluate_every": wanted.evaluate_every,

@@ -127,6 +127,10 @@ class Study:
             f"Choose from: {', '.join(arm.name for arm in self.arms)}.",
         )
 
+    def model_of(self, arm: str) -> dict[str, Any]:
+        """Return the constructor arguments of the model in an arm, the arm's own over the study's."""
+        return dict(self.model_settings) | dict(self.arm(arm).model)
+
     def override(self, settings: Mapping[str, str]) -> "Study":
         """Return the study with some settings changed, under a name that says so.
 

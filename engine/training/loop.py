@@ -8,6 +8,7 @@ import torch
 
 from data.errors import LabError
 from engine.datasets import dataset
+from engine.models import build
 from engine.studies import Study
 from engine.training.record import Replica, Rows, Stretch
 from engine.training.stack import DeviceData, Stack, visited
@@ -32,6 +33,20 @@ def replicas_of(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> list
     """Return the runs of some arms and seeds, arm by arm, in the study's order of arms."""
     chosen = [study.arm(name).name for name in arms] or [arm.name for arm in study.arms]
     return [Replica(arm.name, seed) for arm in study.arms if arm.name in chosen for seed in seeds]
+
+
+def require_trainable(study: Study, arms: Sequence[str], device: str) -> None:
+    """Refuse a training that could not begin, before anything is written down for it.
+
+    Raises:
+        LabError: an unknown device, data set, ordering or model, or settings that the model does not take.
+    """
+    choose_device(device)
+    described = dataset(study.dataset)
+    for name in arms:
+        visited(study, study.arm(name))
+        with torch.device("meta"):
+            build(study.model, described.features, described.classes, study.model_of(name))
 
 
 def train(study: Study, replicas: Sequence[Replica], device: torch.device) -> Iterator[Stretch]:

@@ -56,7 +56,7 @@ class Stack:
         self._device, self._dtype = data.train[0].device, data.train[0].dtype
         # A look at the losses waits for the device, which on a CPU costs nothing.
         self._look_every = 1 if self._device.type == "cpu" else study.evaluate_every
-        settings = dict(study.model_settings) | dict(self._arms[0].model)
+        settings = study.model_of(self._arms[0].name)
         description = dataset(study.dataset)
         self._ensemble = Ensemble(
             lambda: build(study.model, description.features, description.classes, settings),

@@ -80,6 +80,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("train", "digits-shuffling", "--set", "epochs=0"), "0"),
         (("train", "digits-shuffling", "--set", "epochs=1000000000"), "free"),
         (("train", "digits-shuffling", "--device", "tpu"), "tpu"),
+        (("train", "digits-shuffling", "--set", "model.width=0"), "width"),
+        (("train", "digits-shuffling", "--set", "model.norm=layer"), "layer"),
         *(
             (("train", "digits-shuffling", f"--seeds={text}"), text)
             for text in ("0..", "5..2", "x", "-1", "0", "1..-2")

@@ -34,6 +34,9 @@ def _run(arguments: Namespace) -> Outcome:
     wanted = request(
         arguments.study, _settings(arguments.set), arguments.arms, arguments.seeds, arguments.device
     )
+    from engine.training.loop import require_trainable  # torch, which the other commands do without
+
+    require_trainable(wanted.study, wanted.arms, wanted.device)
     require_space(wanted, locate(arguments.store))
     store = open_lab(arguments, create=True)
     began = time.monotonic()
