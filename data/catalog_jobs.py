@@ -115,7 +115,7 @@ class JobCatalog(Database):
         error: dict[str, Any] | None = None,
         result: dict[str, Any] | None = None,
     ) -> None:
-        """Write down how a job ended; `error` holds title, message and remedy.
+        """Write down how a job ended; `error` holds title, message and remedy. Its first ending stands.
 
         Raises:
             LabError: there is no job of that number.
@@ -124,12 +124,13 @@ class JobCatalog(Database):
         with self.writing() as connection:
             statement = (
                 update(tables.jobs)
-                .where(tables.jobs.c.id == id)
+                .where((tables.jobs.c.id == id) & tables.jobs.c.status.in_(["queued", "running"]))
                 .values(status=status, error=error, result=result, finished_at=now)
                 .returning(tables.jobs.c.id)
             )
-            if connection.execute(statement).first() is None:
-                raise _unknown(id)
+            ended = connection.execute(statement).first() is None
+        if ended:
+            self.job(id)
 
 
 def _unknown(id: int) -> LabError:

@@ -51,7 +51,14 @@ class Store:
 
 def locate(explicit: str | None = None) -> Path:
     """Return where the store is: what was asked for, else $DETOUR_STORE, else `lab` in this folder."""
-    return Path(explicit or os.environ.get("DETOUR_STORE") or "lab")
+    where = explicit or os.environ.get("DETOUR_STORE") or "lab"
+    if "://" in where:
+        raise LabError(
+            "The store is not a folder",
+            f"A store is a folder on this machine; got an address of the kind `{where.split('://')[0]}://`.",
+            "Name a folder with --store or DETOUR_STORE.",
+        )
+    return Path(where)
 
 
 def open_store(root: str | Path, create: bool = False) -> Store:

@@ -103,9 +103,14 @@ class Traces:
         last: float | None = None,
         points: int = 400,
     ) -> pd.DataFrame:
-        """Return the spread of all runs of each arm, whatever is hidden; see `data.banding.bands`."""
-        with open_view(self._root, self._catalog, study, arms) as view:
-            return banding.bands(view, metric, x, first, last, points)
+        """Return the spread of all runs of each arm, whatever is hidden; see `data.banding.bands`.
+
+        The cells of a long trace are laid over all arms of the study, so that an arm's numbers do not
+        depend on which arms are asked for.
+        """
+        with open_view(self._root, self._catalog, study) as view:
+            spread = banding.bands(view, metric, x, first, last, points)
+        return spread if arms is None else spread[spread["arm"].isin(arms)].reset_index(drop=True)
 
     def matrices(
         self,
@@ -120,9 +125,20 @@ class Traces:
             return aligning.matrices(view, metrics, max_steps)
 
     def last(self, study: str, metrics: Sequence[str], share: float = 0.1) -> pd.DataFrame:
-        """Return arm, seed, run, metric, value, n: the mean of each run's last `share` of measured points."""
+        """Return arm, seed, run, metric, value, n: the mean of each run's last `share` of measured points.
+
+        The value is NaN where a run diverged, failed or was stopped: its last points are not its end, and
+        those of a run that diverged early are those of its initial weights.
+        """
         with open_view(self._root, self._catalog, study) as view:
-            return aligning.final_means(view, metrics, share)
+            ends = aligning.final_means(view, metrics, share)
+        cut = {
+            run.id
+            for run in self._catalog.runs(study, archived=True)
+            if run.status in ("diverged", "failed", "stopped")
+        }
+        ends.loc[ends["run"].isin(cut), "value"] = float("nan")
+        return ends
 
     def export(self, study: str, path: str | Path) -> int:
         """Write all rows to a .parquet, .csv or .duckdb file; return how many (`data.exporting.export`)."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli.main import commands, parser
+from engine.cli.main import commands, main, parser
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -142,3 +142,15 @@ def test_scripts_are_executable_and_well_formed(script: str) -> None:
     assert path.stat().st_mode & 0o100
     shell = path.read_text().splitlines()[0].rpartition("/")[2].rpartition(" ")[2]
     subprocess.run([shell, "-n", str(path)], check=True)
+
+
+@pytest.mark.slow
+def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = [
+        text for text in re.findall(r"```\n(.*?)```", README, re.DOTALL) if "python -m engine" in text
+    ]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DETOUR_STORE", raising=False)
+    for line in block.strip().splitlines():
+        assert main(line.removeprefix("python -m engine ").split()) == 0, line
+    assert (tmp_path / "digits.parquet").exists()

@@ -1,6 +1,6 @@
 """What a command is and what it gives back."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -42,7 +42,10 @@ class Command:
 
 def names(text: str) -> list[str]:
     """Read a comma-separated list of names, for example ``SS,RR no BN``."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+    found = [part.strip() for part in text.split(",")]
+    if not all(found):
+        raise ArgumentTypeError(f"expected names, for example SS,RR; got {text!r}")
+    return found
 
 
 def open_lab(arguments: Namespace, create: bool = False) -> Store:

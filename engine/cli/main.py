@@ -63,7 +63,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         outcome = commands()[arguments.command].run(arguments)
         if arguments.json and outcome.data is not None:
-            print(json.dumps(outcome.data))
+            print(json.dumps(outcome.data, allow_nan=False))
         elif outcome.text and not arguments.json:
             print(outcome.text)
         sys.stdout.flush()

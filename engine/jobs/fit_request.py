@@ -115,8 +115,8 @@ def fit_request(
             )
     return FitRequest(
         study,
-        tuple(arms or has_arms),
-        tuple(metrics or usual),
+        tuple(dict.fromkeys(arms or has_arms)),
+        tuple(dict.fromkeys(metrics or usual)),
         numbers,
         cast(Normalize, normalize),
         cast(Covariance, covariance),

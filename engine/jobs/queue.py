@@ -119,7 +119,7 @@ def end(store: Store, job: JobRow, status: JobStatus, error: LabError | None) ->
     now = datetime.now(UTC)
     store.catalog.update_runs(
         {"id": run.id, "status": ended, "finished_at": now}
-        for run in store.catalog.runs(job.study, current=False, archived=True)
+        for run in store.catalog.runs(current=False, archived=True)
         if run.job == job.id and run.status in ("queued", "running")
     )
     what = None if error is None else {"title": error.title, "message": error.message, "remedy": error.remedy}

@@ -1,11 +1,13 @@
 """The job that trains a study and writes its traces."""
 
+import json
 import time
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
+from data.errors import LabError
 from data.rows import MetricRow
 from data.store import Store
 from data.trace_writer import TraceWriter
@@ -88,8 +90,29 @@ def run(store: Store, job_id: int, progress: Progress) -> Ending:
     return Ending("stopped" if stopped else "done", result)
 
 
+def require_same(store: Store, wanted: Study) -> None:
+    """Refuse to mix runs of two definitions under one name, and so in one mean.
+
+    Raises:
+        LabError: the store holds runs of a study of this name with other settings.
+    """
+    if not any(row.name == wanted.name for row in store.catalog.studies()):
+        return
+    words = ("title", "claim", "seeds", "comparisons")
+    new = json.loads(json.dumps(wanted.config()))
+    old = store.catalog.study(wanted.name).config
+    changed = sorted(key for key in new if key not in words and new[key] != old.get(key))
+    if changed and store.catalog.runs(wanted.name, archived=True):
+        raise LabError(
+            "The study was changed",
+            f"The store holds runs of `{wanted.name}` with another {', '.join(changed)}.",
+            "Give the changed study a name of its own, or train it into another store with --store.",
+        )
+
+
 def declare(store: Store, wanted: Study) -> list[str]:
     """Write down the study and what its columns mean; return the names of the columns."""
+    require_same(store, wanted)
     store.catalog.save_study(wanted.name, wanted.title, wanted.claim, wanted.config(), "engine")
     batch_loss = MetricRow(
         study=wanted.name,

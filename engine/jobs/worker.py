@@ -181,5 +181,7 @@ def poll(store: Store, stop: Stop) -> int:
             log.info("job %d (%s %s) is %s", job.id, job.kind, job.study, job.status)
         except LabError as error:  # the job's own failure, kept with it; the next job is none the worse
             log.error("job %d: %s", id, error)
+        except Exception:  # a defect in one job, which `work` wrote down, must not stop the others
+            log.exception("job %d", id)
         done += 1
     return done

@@ -158,7 +158,11 @@ class Study:
                     f"The study `{self.name}` has no setting `{key}`.",
                     f"Settings that can be changed: {', '.join(known)}.",
                 )
-        suffix = ",".join(f"{key}={settings[key].strip()}" for key in sorted(settings))
+        chosen = {key: value for key, value in changes.items() if value != getattr(self, key)}
+        chosen |= {f"model.{key}": value for key, value in model.items() if value != self.model_settings[key]}
+        if not chosen:
+            return self
+        suffix = ",".join(f"{key}={chosen[key]}" for key in sorted(chosen))
         try:
             return dataclasses.replace(self, name=f"{self.name}@{suffix}", model_settings=model, **changes)
         except ValueError as error:

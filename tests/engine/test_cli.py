@@ -86,6 +86,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (("train", "digits-shuffling", f"--seeds={text}"), text)
             for text in ("0..", "5..2", "x", "-1", "0", "1..-2")
         ),
+        (("studies", "--store", "postgresql://me:secret@host/db"), "postgresql://"),
         (("jobs",), "lab"),
         (("jobs", "--watch"), "lab"),
         (("cancel", "1"), "lab"),
@@ -152,7 +153,15 @@ def test_a_store_of_a_newer_version_is_refused(
 
 @pytest.mark.parametrize(
     "words",
-    [(), ("nope",), ("train",), ("train", "digits-shuffling", "--sed", "3"), ("cancel", "x"), ("jobs", "1")],
+    [
+        (),
+        ("nope",),
+        ("train",),
+        ("train", "digits-shuffling", "--sed", "3"),
+        ("train", "digits-shuffling", "--arms", ""),
+        ("cancel", "x"),
+        ("jobs", "1"),
+    ],
 )
 def test_wrong_usage_is_exit_status_2(words: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -66,6 +66,14 @@ class _Split:
     rows: Rows
     training: list[int]
     held_out: list[int]
+    groups: Sequence[Hashable]
+
+    def by_group(self, values: Float[np.ndarray, " runs"]) -> Float[np.ndarray, " groups"]:
+        """Return the mean over the held-out runs of each group: arms of one seed are not independent."""
+        members: dict[Hashable, list[float]] = {}
+        for run, value in zip(self.held_out, values, strict=True):
+            members.setdefault(self.groups[run], []).append(float(value))
+        return np.array([np.mean(each) for each in members.values()])
 
     def training_rows(self) -> Rows:
         return [self.rows[run] for run in self.training]
@@ -132,7 +140,7 @@ def fit(
     )
     empty = np.zeros((0, len(scaling.names)))
     rows = [empty if run in left_out else scaling.apply(values) for run, values in enumerate(kept)]
-    parts = _Split(scaling, rows, training, testing)
+    parts = _Split(scaling, rows, training, testing, labels)
     estimates = _estimate_all(parts, states, covariance, restarts, seed, progress)
     table, chosen = _table(parts, estimates, covariance)
     best = estimates[table[chosen].n_states][int(np.argmax(table[chosen].restart_logliks))]
@@ -198,7 +206,7 @@ def _table(
     scores = {k: logliks(each.parameters, held_out) / lengths for k, each in best.items() if each.parameters}
     if not scores:
         raise ValueError("`runs` cannot be fitted: EM ended in values that are not finite from every start.")
-    highest = max(scores.values(), key=lambda values: values.mean())
+    highest = max(scores.values(), key=lambda values: parts.by_group(values).mean())
     table = []
     for k, values in scores.items():
         restart_logliks = np.array([each.loglik for each in estimates[k]]) / observations
@@ -206,11 +214,11 @@ def _table(
         table.append(
             Candidate(
                 n_states=k,
-                heldout_loglik=float(values.mean()),
-                heldout_se=standard_error(values),
+                heldout_loglik=float(parts.by_group(values).mean()),
+                heldout_se=standard_error(parts.by_group(values)),
                 heldout_logliks=tuple(map(float, values)),
-                shortfall=float((highest - values).mean()),
-                shortfall_se=standard_error(highest - values),
+                shortfall=float(parts.by_group(highest - values).mean()),
+                shortfall_se=standard_error(parts.by_group(highest - values)),
                 train_loglik=float(restart_logliks.max()),
                 bic=-2 * best[k].loglik + n_parameters * math.log(observations),
                 parameters=n_parameters,

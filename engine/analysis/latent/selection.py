@@ -18,10 +18,10 @@ SHARE_HELD_OUT = 0.25
 
 RULE = (
     "fewest states whose held-out log-likelihood per observation lies within one standard error (over "
-    "held-out runs) of the highest; restarts chosen by training log-likelihood"
+    "held-out groups of runs) of the highest; restarts chosen by training log-likelihood"
 )
 RULE_WITHOUT_ERROR = (
-    "highest held-out log-likelihood per observation (one held-out run has no standard error); restarts "
+    "highest held-out log-likelihood per observation (one held-out group has no standard error); restarts "
     "chosen by training log-likelihood"
 )
 

@@ -31,7 +31,12 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> Outcome:
+    if arguments.seed < 0:
+        raise LabError(
+            "Seed out of range", f"`--seed` must be at least 0; got {arguments.seed}.", "Choose another."
+        )
     store = open_lab(arguments)
+    version = store.traces.version(arguments.study)
     pairs = _pairs(store, arguments.study, arguments.arms)
     arms = sorted({arm for a, b, _ in pairs for arm in (a, b)})
     ends = store.traces.last(arguments.study, list(_METRICS), share=_SHARE)
@@ -47,7 +52,6 @@ def _run(arguments: Namespace) -> Outcome:
         for a, b, role in pairs
         for metric in _METRICS
     ]
-    version = store.traces.version(arguments.study)
     data = {"study": arguments.study, "share": _SHARE, "data_version": version, "effects": effects}
     return Outcome(_text(arguments.study, effects), data)
 
@@ -78,20 +82,33 @@ def _pairs(store: Store, study: str, arms: list[str] | None) -> list[tuple[str, 
 def _effect(ends: pd.DataFrame, a: str, b: str, metric: str, seed: int) -> dict[str, Any]:
     """Return the effect of a against b on the mean over each run's last tenth; seeds of both arms only."""
     wide = ends[ends["metric"] == metric].pivot(index="seed", columns="arm", values="value")
-    shared = wide.reindex(columns=[a, b]).dropna(how="all").to_numpy(dtype=np.float64)
+    wide = wide.reindex(columns=[a, b])
+    usable = wide[(wide > 0) & np.isfinite(wide)].dropna()
+    if usable.empty:
+        raise LabError(
+            "No pairs to compare",
+            f"No seed of {a} and {b} has both runs at their end with a positive {metric}.",
+            "Train the same seeds in both arms; runs that diverged or were stopped have no end to compare.",
+        )
+    shared = usable.to_numpy(dtype=np.float64)
     effect: Effect = paired_effect(shared[:, 0], shared[:, 1], seed=seed)
     return {
         "ratio": math.exp(effect.estimate),
-        "low": math.exp(effect.low),
-        "high": math.exp(effect.high),
+        "low": _finite(math.exp(effect.low)),
+        "high": _finite(math.exp(effect.high)),
         "log_ratio": effect.estimate,
         "p": effect.p,
         "n": effect.n,
         "exact": effect.exact,
-        "left_out": effect.dropped,
-        "median_a": float(np.nanmedian(shared[:, 0])),
-        "median_b": float(np.nanmedian(shared[:, 1])),
+        "left_out": len(wide) - len(usable),
+        "median_a": float(np.median(shared[:, 0])),
+        "median_b": float(np.median(shared[:, 1])),
     }
+
+
+def _finite(value: float) -> float | None:
+    """Return a number that JSON can hold; None for the ends of an interval that one pair does not give."""
+    return value if math.isfinite(value) else None
 
 
 def _text(study: str, effects: list[dict[str, Any]]) -> str:
@@ -103,7 +120,7 @@ def _text(study: str, effects: list[dict[str, Any]]) -> str:
             f"{one['median_a']:.3g}",
             f"{one['median_b']:.3g}",
             f"{one['ratio']:.3f}",
-            f"{one['low']:.3f} to {one['high']:.3f}",
+            "none" if one["low"] is None else f"{one['low']:.3f} to {one['high']:.3f}",
             f"{one['p']:.2g}{'' if one['exact'] else ' (random)'}",
             str(one["n"]) + (f" ({one['left_out']} left out)" if one["left_out"] else ""),
         )
@@ -114,7 +131,8 @@ def _text(study: str, effects: list[dict[str, Any]]) -> str:
         f"{study}: risks over the last {_SHARE:.0%} of training, paired by seed\n\n"
         f"{table(headings, rows)}\n\n"
         "ratio: geometric mean over seeds of a / b, with a BCa bootstrap interval. p: two-sided, by\n"
-        "flipping the sign of each seed's log ratio in every way, or in 10^5 random ways. n: shared seeds."
+        "flipping the sign of each seed's log ratio in every way, or in 10^5 random ways. n: seeds whose\n"
+        "runs in both arms came to their end."
     )
 
 

@@ -17,7 +17,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(arguments: Namespace) -> Outcome:
     # Listing what could be trained needs no store; one that is named must be usable all the same.
-    store = open_lab(arguments) if arguments.store or locate(None).exists() else None
+    store = open_lab(arguments) if arguments.store or (locate(None) / "catalog.sqlite").exists() else None
     known = [_describe(definition, store) for definition in studies().values()]
     others = (
         [] if store is None else [row.name for row in store.catalog.studies() if row.name not in studies()]

@@ -34,11 +34,14 @@ def _run(arguments: Namespace) -> Outcome:
     wanted = request(
         arguments.study, _settings(arguments.set), arguments.arms, arguments.seeds, arguments.device
     )
-    from engine.training.loop import require_trainable  # torch, which the other commands do without
+    # With torch, which the other commands do without.
+    from engine.jobs.train import require_same
+    from engine.training.loop import require_trainable
 
     require_trainable(wanted.study, wanted.arms, wanted.device)
     require_space(wanted, locate(arguments.store))
     store = open_lab(arguments, create=True)
+    require_same(store, wanted.study)
     began = time.monotonic()
     with stop_on_signals() as stop, bar() as show:
         job = store.catalog.create_job("train", wanted.study.name, wanted.spec)

@@ -1,7 +1,9 @@
+import dataclasses
 import math
 
 import pytest
 
+from data.errors import LabError
 from data.store import open_store
 from engine.jobs import train
 from engine.studies import study
@@ -63,6 +65,28 @@ def test_a_training_that_is_stopped_keeps_its_rows(store):
     assert ending.status == "stopped"
     assert store.traces.count(wanted.name) == ending.result["rows"] > 0
     assert {run.status for run in store.catalog.runs(wanted.name)} == {"stopped"}
+
+
+def test_runs_of_two_definitions_are_never_mixed(store):
+    job, wanted = started(store)
+    train.run(store, job.id, lambda *_: False)
+    train.require_same(store, wanted)
+    train.require_same(store, dataclasses.replace(wanted, claim="Another sentence.", seeds=3))
+    with pytest.raises(LabError, match="another lr, momentum"):
+        train.require_same(store, dataclasses.replace(wanted, lr=0.5, momentum=0.5))
+
+
+def test_a_run_without_an_end_has_no_final_level(store):
+    job, wanted = started(store)
+    train.run(store, job.id, lambda *_: False)
+    first, second, *rest = store.catalog.runs(wanted.name)
+    before = store.traces.last(wanted.name, ["own_batch_risk"]).set_index("run")["value"]
+    assert before.notna().all()
+    changes = [{"id": first.id, "status": "diverged"}, {"id": second.id, "status": "stopped"}]
+    store.catalog.update_runs(changes)
+    ends = store.traces.last(wanted.name, ["own_batch_risk"]).set_index("run")["value"]
+    assert ends[[first.id, second.id]].isna().all()
+    assert all(ends[run.id] == before[run.id] for run in rest)
 
 
 def test_divergence_is_recorded_with_its_step_and_value(store):

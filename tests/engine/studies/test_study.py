@@ -29,6 +29,12 @@ def test_an_override_changes_the_study_and_its_name():
     assert study("digits-shuffling").override({}) is study("digits-shuffling")
 
 
+def test_a_name_follows_the_value_and_not_its_spelling():
+    demo = study("digits-shuffling")
+    assert demo.override({"lr": "0.50"}).name == demo.override({"lr": "5e-1"}).name
+    assert demo.override({"epochs": " 200 ", "lr": "0.1"}) is demo
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
