@@ -11,7 +11,7 @@ class BatchNorm(nn.Module):
     The shuffling of data matters through these statistics, so there are no running averages that
     would make evaluation a different function: full-batch risk uses full-batch statistics.
     Written as elementary operations because, stacked over 64 seeds on a CPU, the gradient of
-    ``torch.nn.functional.batch_norm`` took 1.5 to 2 times as long.
+    ``torch.nn.functional.batch_norm`` took 1.2 to 1.6 times as long.
 
     Source:
         Ioffe & Szegedy 2015, algorithm 1; Wu, Yun & Sra 2023, section 2 (biased variance).

@@ -14,8 +14,9 @@ from torch.nn import functional
 Stacked = dict[str, Tensor]
 
 
-# Evaluations see all rows at once. On a CPU the activations of a few replicas stay in its cache, which took
-# a third of the time of all replicas of the demo study in one call; a GPU wants them all.
+# Evaluations see all rows at once. On a CPU a few replicas at a time keep the activations small: for 32
+# replicas of the demo study an evaluation took 0.25 to 0.27 s, where all in one call took 0.28 s. A GPU
+# wants them all.
 _CACHED_BYTES = 1 << 20
 
 
@@ -76,7 +77,7 @@ class Ensemble:
         return logits
 
     def _loss(self, parameters: Stacked, inputs: Tensor, labels: Tensor) -> Tensor:
-        # functional.cross_entropy would look for labels to ignore: an eighth of a step's operations.
+        # functional.cross_entropy would look for labels to ignore: 17 of the 231 operations of a step.
         logp = functional.log_softmax(self._logits(parameters, inputs), 1)
         return -logp.gather(1, labels[:, None]).mean()
 

@@ -104,8 +104,9 @@ def _one_thread_each(device: torch.device) -> Iterator[None]:
     """Give each operation one thread on a CPU while training, and a second thread to the measurements.
 
     Operations of small networks take tens of microseconds. Sharing each between two threads made a step of
-    64 replicas of the demo study a quarter faster on two idle cores, but two to ten times slower as soon as
-    one other process was at work, because the threads wait for each other by spinning.
+    64 replicas of the demo study about a quarter faster on two idle cores (7 ms for 9 ms), but two to five
+    times slower beside one busy process, by how long the threads spin while they wait, and ten times slower
+    beside several.
     """
     before = torch.get_num_threads()
     if device.type == "cpu":
