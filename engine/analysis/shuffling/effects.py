@@ -1,4 +1,4 @@
-"""Normalization by a batch's own statistics, and the paired comparison of two data orders."""
+"""The paired comparison of two arms that share their seeds."""
 
 from __future__ import annotations
 
@@ -58,42 +58,6 @@ class Effect:
     confidence: float
     alpha: float
     seed: int
-
-
-def normalize(
-    batch: Float[np.ndarray, "examples features"], eps: float = 0.0
-) -> Float[np.ndarray, "examples features"]:
-    """Return the batch with each feature centred and divided by its own standard deviation.
-
-    The variance is the biased one (divisor: examples) and `eps` stands inside the root. A feature that is
-    the same in every example becomes 0, the limit of eps -> 0, instead of 0 / 0.
-
-    Args:
-        batch: one batch, examples in rows.
-        eps: added to the variance, in squared units of the batch.
-
-    Returns:
-        Batch normalization without its affine part.
-
-    Raises:
-        ValueError: `eps` is negative, or the batch has no example.
-
-    Source:
-        Ioffe & Szegedy 2015; Wu, Yun & Sra 2023, section 2 (eps = 0 in their toy code, 1e-5 in torch).
-    """
-    if not eps >= 0:
-        raise ValueError(f"`eps` must not be negative; got {eps}.")
-    if batch.shape[0] == 0:
-        raise ValueError("`batch` must hold at least one example; got 0.")
-    # Asked of the values, not of the variance: the rounding of a mean makes the variance of equal values
-    # tiny instead of 0, and dividing by its root would turn that rounding into +-1.
-    constant = batch.max(axis=0) == batch.min(axis=0)
-    deviation = batch - batch.mean(axis=0)
-    scale = np.sqrt((deviation**2).mean(axis=0) + eps)
-    normalized: Float[np.ndarray, "examples features"] = np.where(
-        constant, 0.0, deviation / np.where(constant, 1.0, scale)
-    )
-    return normalized
 
 
 def paired_effect(

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from engine.analysis import shuffling
-from engine.analysis.shuffling import normalize, paired_effect
+from engine.analysis.shuffling import effects, paired_effect
 
 
 def brute_force_p(differences: np.ndarray) -> float:
@@ -16,36 +15,6 @@ def brute_force_p(differences: np.ndarray) -> float:
     patterns = list(itertools.product((1.0, -1.0), repeat=len(differences)))
     extreme = [abs(np.mean(np.array(signs) * differences)) >= observed - 1e-12 for signs in patterns]
     return sum(extreme) / len(patterns)
-
-
-class TestNormalize:
-    def test_is_the_formula_row_by_row(self) -> None:
-        batch = np.random.default_rng(0).normal(size=(7, 3))
-        found = normalize(batch, eps=1e-5)
-        for i, j in itertools.product(range(7), range(3)):
-            mean = sum(batch[:, j]) / 7
-            variance = sum((x - mean) ** 2 for x in batch[:, j]) / 7
-            assert found[i, j] == pytest.approx((batch[i, j] - mean) / (variance + 1e-5) ** 0.5, rel=1e-12)
-
-    def test_two_examples_keep_their_signs_only(self) -> None:
-        batch = np.array([[3.0, -1.0], [1.0, 100.0]])
-        np.testing.assert_allclose(normalize(batch), [[1.0, -1.0], [-1.0, 1.0]])
-
-    def test_a_constant_feature_becomes_zero(self) -> None:
-        batch = np.full((3, 2), 0.1)  # whose mean in floating point is not 0.1
-        batch[:, 1] = [0.0, 1.0, 2.0]
-        found = normalize(batch)
-        assert (found[:, 0] == 0).all()
-        assert found[:, 1].std() == pytest.approx(1)
-
-    @pytest.mark.parametrize("eps", [-1.0, float("nan")])
-    def test_refuses_a_negative_eps(self, eps: float) -> None:
-        with pytest.raises(ValueError, match="`eps`"):
-            normalize(np.ones((2, 2)), eps)
-
-    def test_refuses_an_empty_batch(self) -> None:
-        with pytest.raises(ValueError, match="`batch`"):
-            normalize(np.ones((0, 2)))
 
 
 class TestRandomization:
@@ -81,7 +50,7 @@ class TestRandomization:
         rng = np.random.default_rng(5)
         a, b = rng.normal(0.4, 1, 18), np.zeros(18)
         exact = paired_effect(a, b, statistic="difference")
-        monkeypatch.setattr(shuffling, "EXACT_UP_TO", 10)
+        monkeypatch.setattr(effects, "EXACT_UP_TO", 10)
         drawn = paired_effect(a, b, statistic="difference")
         assert exact.exact
         assert not drawn.exact
