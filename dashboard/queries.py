@@ -14,6 +14,8 @@ from data.rows import JobRow, MetricRow, RunRow, StudyRow
 from data.store import Store
 from data.traces import Axis, Thinned
 from engine.analysis.shuffling import Effect, paired_effect
+from engine.studies import Verdict
+from engine.studies import verdict as verdict_of
 
 _BY_ROOT: dict[str | type, Any] = {Store: lambda store: str(store.root)}
 ACTIVE = ("queued", "running")
@@ -95,3 +97,18 @@ def effect(store: Store, version: str, study: str, metric: str, a: str, b: str) 
     left, right = table["a"].to_numpy(np.float64), table["b"].to_numpy(np.float64)
     usable = np.isfinite(left) & np.isfinite(right) & (left > 0) & (right > 0)
     return paired_effect(left, right, seed=0) if usable.sum() >= 2 else None
+
+
+def verdict(store: Store, version: str, study: StudyRow) -> Verdict | None:
+    """Return what the runs say of the study's claim; None where it has no verdict or no runs."""
+    runs = store.catalog.runs(study.name, archived=True)
+    if not runs or study.source != "engine":
+        return None
+    # A run may come to its end without a new row, and then counts.
+    return _verdict(store, version, study.name, tuple((run.id, run.status) for run in runs))
+
+
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)
+def _verdict(store: Store, version: str, study: str, runs: tuple[tuple[int, str], ...]) -> Verdict | None:
+    judge = verdict_of(study)
+    return None if judge is None else judge(store)

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from engine.analysis.shuffling import Effect
+
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """Return "1 seed", "16 seeds", "412,000 points"."""
@@ -67,6 +69,19 @@ def spans(numbers: Iterable[int]) -> str:
             )
             start = index + 1
     return ", ".join(parts)
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Return "[0.065, 0.078]", or nothing where an interval has no ends."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    return f"[{significant(low)}, {significant(high)}]"
+
+
+def ratio_text(effect: Effect) -> str:
+    """Return "0.071 [0.065, 0.078]", the ratio of the arms with its interval."""
+    ends = interval(math.exp(effect.low), math.exp(effect.high))
+    return f"{significant(math.exp(effect.estimate))} {ends}".rstrip()
 
 
 def sentence(parts: Iterable[str]) -> str:

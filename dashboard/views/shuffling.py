@@ -11,10 +11,9 @@ from dashboard.charts import paired_seeds, traces
 from dashboard.controls import X_TITLES, Choice, choose, x_picker
 from dashboard.lab import Lab
 from dashboard.live import live
-from dashboard.verdicts import Verdict, ratio_text, underpowered
-from dashboard.wording import count, p_value, sentence, significant, spans
+from dashboard.wording import count, p_value, ratio_text, sentence, significant, spans
 from data.traces import Axis
-from engine.analysis.shuffling import Effect
+from engine.analysis.shuffling import Effect, Reading, underpowered
 from engine.version import code_version
 
 TITLE = "Shuffling"
@@ -94,13 +93,12 @@ def _pick(choice: Choice) -> _Pairs:
 
 def _page(lab: Lab, choice: Choice, pairs: _Pairs, x: Axis) -> None:
     version = lab.store.traces.version(choice.study.name)
-    found = claims.finding(lab.store, version, choice.study, pairs.a, pairs.b, "treatment")
-    control = (
-        claims.finding(lab.store, version, choice.study, *pairs.control, "control") if pairs.control else None
-    )
+    found = claims.finding(lab.store, version, choice.study, pairs.a, pairs.b)
+    control = claims.finding(lab.store, version, choice.study, *pairs.control) if pairs.control else None
     if any(job.kind == "train" for job in queries.active_jobs(lab.store, choice.study.name)):
         st.caption(":material/sync: Training goes on; everything below is of what has been measured so far.")
-    _said(pairs, found.verdict, control.verdict if control else None)
+    _said(found.reading, control.reading if control else None)
+    _claim(lab, choice, version)
     left, right = st.columns(2, gap="medium")
     for column, (name, title) in zip((left, right), RISKS, strict=True):
         with column:
@@ -129,12 +127,22 @@ def _page(lab: Lab, choice: Choice, pairs: _Pairs, x: Axis) -> None:
                 _curves(lab, choice, pairs.control, x, name, title, version, "control.")
 
 
-def _said(pairs: _Pairs, verdict: Verdict, control: Verdict | None) -> None:
-    word, colour = BADGES[verdict.kind]
+def _said(found: Reading, control: Reading | None) -> None:
+    word, colour = BADGES[found.kind]
     with st.container(border=True, key="shuffling.verdict", gap="xsmall"):
-        st.markdown(f":{colour}-badge[{word}] {verdict.sentence.removeprefix('Sign reversal: ')}")
+        st.markdown(f":{colour}-badge[{word}] {found.sentence.removeprefix('Sign reversal: ')}")
         if control is not None:
             st.caption(f"Control: {control.sentence}")
+
+
+def _claim(lab: Lab, choice: Choice, version: str) -> None:
+    """Say what the study's own verdict is, whichever arms are chosen here."""
+    found = queries.verdict(lab.store, version, choice.study)
+    if found is not None:
+        training = any(job.kind == "train" for job in queries.active_jobs(lab.store, choice.study.name))
+        st.caption(
+            f"{claims.badge(found, training)} The study's claim: {choice.study.claim}", help=found.sentence
+        )
 
 
 def _card(pairs: _Pairs, title: str, effect: Effect | None, control: Effect | None) -> None:

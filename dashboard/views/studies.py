@@ -11,10 +11,11 @@ from dashboard.lab import Lab
 from dashboard.links import link
 from dashboard.live import live
 from dashboard.training import COMMAND, job_card, train_button
-from dashboard.verdicts import ratio_text
 from dashboard.welcome import welcome
-from dashboard.wording import ago, count, p_value
+from dashboard.wording import ago, count, duration, interval, p_value, significant
 from data.rows import RunRow, StudyRow
+from engine.jobs.request import measured_seconds, request
+from engine.studies import studies
 
 TITLE = "Studies"
 ICON = ":material/science:"
@@ -65,11 +66,28 @@ def _card(lab: Lab, study: StudyRow) -> None:
             parts = [f"{count(len(arms), 'arm')} × {count(seeds, 'seed')}"]
             parts += [count(steps, "step")] if steps else []
             st.caption(" · ".join([*parts, f"`{study.name}`", f"begun {ago(study.created_at)}"]))
+            if told := _origin(lab, study):
+                st.caption(told)
             _links(study)
         version = lab.store.traces.version(study.name)
         with picture:
             _picture(lab, study, arms, version)
         _verdict(lab, study, version)
+
+
+def _origin(lab: Lab, study: StudyRow) -> str:
+    """Say whose claim it is and what a training takes; nothing where neither is known."""
+    base, _, changed = study.name.partition("@")
+    source = str(study.config.get("source", ""))
+    if study.source != "engine" or base not in studies():
+        return source
+    measured = None if changed else measured_seconds(request(base), lab.store.catalog.jobs())
+    if measured is not None:
+        return f"{source} · trained in {duration(measured[0])} here".removeprefix(" · ")
+    expected = study.config.get("expected_seconds")
+    if not expected:
+        return source
+    return f"{source} · about {duration(expected)} on 2 cores".removeprefix(" · ")
 
 
 def _links(study: StudyRow) -> None:
@@ -113,33 +131,24 @@ def _picture(lab: Lab, study: StudyRow, arms: list[str], version: str) -> None:
 
 
 def _verdict(lab: Lab, study: StudyRow, version: str) -> None:
-    found = claims.findings(lab.store, version, study)
-    if not found:
+    found = queries.verdict(lab.store, version, study)
+    if found is None:
         return
     training = any(job.kind == "train" for job in queries.active_jobs(lab.store, study.name))
-    word, colour = claims.claim_verdict(found, training)
     st.markdown(
-        f":{colour}-badge[{word}]",
-        help="Each run counts with its mean over the last tenth of its measurements. Two arms are "
-        "paired by seed; p is "
-        "exact from all sign patterns, the interval a BCa bootstrap over seeds.",
+        f"{claims.badge(found, training)} {found.sentence}",
+        help="Of the runs that came to their end. Where arms are compared they are paired by seed; p is "
+        "exact from all sign patterns up to 20 pairs, the interval a BCa bootstrap over seeds.",
     )
-    rows = []
-    for item in found:
-        told = {"": f"**{item.a} / {item.b}**" + (" · control" if item.role == "control" else "")}
-        if item.own is None or item.full is None:
-            rows.append({**told, "Own-batch risk": "–", "Full-batch risk": "–", "Pairs": "–"})
-            continue
-        own, full = (f"× {ratio_text(effect)} :gray[{p_value(effect.p)}]" for effect in (item.own, item.full))
-        rows.append(
-            {
-                **told,
-                "Own-batch risk": own,
-                "Full-batch risk": full,
-                "Pairs": f"{min(item.own.n, item.full.n)}",
-            }
-        )
+    rows = [
+        {
+            "Comparison": part.what,
+            "Effect": "–" if part.effect is None else significant(part.effect),
+            "95 % interval": interval(part.low, part.high) or "–",
+            "p": "–" if part.p is None else p_value(part.p).removeprefix("p = "),
+            "Seeds": f"{part.n}",
+            "Part of the claim": part.kind,
+        }
+        for part in found.details
+    ]
     st.table(pd.DataFrame(rows), border="horizontal", hide_index=True)
-    for item in found:
-        if item.verdict.kind == "unknown":
-            st.caption(item.verdict.sentence)

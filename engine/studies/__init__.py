@@ -1,12 +1,17 @@
-"""The studies of this lab: what is trained, in which arms, and the claim that it tests."""
+"""The studies of this lab: what is trained, in which arms, the claim that it tests, and how it is judged."""
 
+import importlib
+from collections.abc import Callable
 from functools import cache
 
 from data.errors import LabError
+from data.store import Store
 from engine.plugins import discover
+from engine.studies._evidence import Evidence
 from engine.studies._study import Arm, Comparison, Study
+from engine.studies._verdict import Detail, Verdict
 
-__all__ = ["Arm", "Comparison", "Study", "studies", "study"]
+__all__ = ["Arm", "Comparison", "Detail", "Evidence", "Study", "Verdict", "studies", "study", "verdict"]
 
 
 @cache
@@ -35,3 +40,18 @@ def study(name: str) -> Study:
             f"Choose one of: {', '.join(known)}. A new study is one new file in engine/studies.",
         )
     return known[name]
+
+
+def verdict(name: str) -> Callable[[Store], Verdict] | None:
+    """Return what judges a study by the runs of a store; None where its file defines no ``verdict``.
+
+    Args:
+        name: a study, or one with changed settings: `wu-regression@lr=0.1` is judged as `wu-regression` is,
+            on its own runs. What is returned raises a ``LabError`` where a store has no runs of it.
+    """
+    base = name.partition("@")[0]
+    if base not in studies():
+        return None
+    module = importlib.import_module(f"engine.studies.{base.replace('-', '_')}")
+    judge: Callable[[Evidence], Verdict] | None = getattr(module, "verdict", None)
+    return None if judge is None else lambda store: judge(Evidence(store, name))

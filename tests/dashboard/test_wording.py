@@ -1,10 +1,12 @@
 import math
 
+import numpy as np
 import pytest
 
 from dashboard import wording
 from dashboard.controls import parse_seeds
 from data.errors import LabError
+from engine.analysis.shuffling import paired_effect
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,14 @@ def test_seeds_are_read_as_they_are_written():
 def test_seeds_that_make_no_sense_are_refused_with_an_example(text):
     with pytest.raises(LabError, match=r"0\.\.7, 12"):
         parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+    ("effect", "text"),
+    [
+        (paired_effect(np.array([1.0, 2.0]), np.array([2.0, 4.0])), "0.500 [0.500, 0.500]"),
+        (paired_effect(np.array([1.0]), np.array([2.0])), "0.500"),
+    ],
+)
+def test_a_ratio_is_told_with_its_interval(effect, text):
+    assert wording.ratio_text(effect) == text

@@ -3,5 +3,19 @@
 from engine.analysis.shuffling.effects import Effect, paired_effect
 from engine.analysis.shuffling.normalization import NormalizedData, dataset, normalize
 from engine.analysis.shuffling.optimum import optimum
+from engine.analysis.shuffling.reversal import LEAST_RATIO, Reading, differs, read, same, underpowered
 
-__all__ = ["Effect", "NormalizedData", "dataset", "normalize", "optimum", "paired_effect"]
+__all__ = [
+    "LEAST_RATIO",
+    "Effect",
+    "NormalizedData",
+    "Reading",
+    "dataset",
+    "differs",
+    "normalize",
+    "optimum",
+    "paired_effect",
+    "read",
+    "same",
+    "underpowered",
+]

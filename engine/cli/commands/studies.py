@@ -41,20 +41,29 @@ def _describe(definition: Study, store: Store | None) -> dict[str, Any]:
         "steps": definition.steps,
         "runs_finished": finished,
         "runs_in_store": len(runs),
-        "expected_seconds": None if measured is None else round(measured[0], 1),
+        "source": definition.source,
+        "expected_seconds": definition.expected_seconds if measured is None else round(measured[0], 1),
+        "expected_gpu_seconds": definition.expected_gpu_seconds,
         "measured_in_job": None if measured is None else measured[1],
     }
 
 
 def _text(one: dict[str, Any]) -> str:
     if one["expected_seconds"] is None:
-        time = "not yet measured here"
+        time = "not yet measured"
+    elif one["measured_in_job"] is None:
+        time = f"about {duration(one['expected_seconds'])} on 2 cores"
     else:
         time = f"about {duration(one['expected_seconds'])} here, as measured in job {one['measured_in_job']}"
+    if one["expected_gpu_seconds"] is None:
+        time += "; not measured on a GPU"
+    else:
+        time += f"; about {duration(one['expected_gpu_seconds'])} on a GPU"
     lines = [
         f"{one['study']}: {one['title']}",
         *textwrap.wrap(one["claim"], 96, initial_indent="  ", subsequent_indent="  "),
-        f"  arms   {', '.join(one['arms'])}",
+        *textwrap.wrap(one["source"], 96, initial_indent="  source ", subsequent_indent="         "),
+        *textwrap.wrap(", ".join(one["arms"]), 96, initial_indent="  arms   ", subsequent_indent="         "),
         f"  size   {len(one['arms'])} arms x {one['seeds']} seeds, {one['steps']:,} steps each",
         f"  store  {one['runs_finished']} finished runs of {one['runs_in_store']}",
         f"  time   {time}",

@@ -43,9 +43,13 @@ def test_a_finished_study_has_its_claim_its_picture_and_its_verdict(lab, view):
     assert "4 arms × 8 seeds" in text
     assert "Claim supported" in text
     assert len(app.get("vega_lite_chart")) == 1
+    assert "1 of 8 runs of RR diverged and are left out" in text
+    assert "Wu, Yun & Sra 2023" in text
     rows = app.table[0].value
-    assert list(rows["Pairs"]) == ["7", "8"]
-    assert rows["Own-batch risk"][0].startswith("× 0.07")
+    assert list(rows["Seeds"]) == ["7", "7", "8", "8"]
+    assert rows["Comparison"][0] == "own-batch risk, SS / RR"
+    assert rows["Effect"][0].startswith("0.07")
+    assert set(rows["Part of the claim"]) == {"holds"}
 
 
 def test_a_running_job_shows_progress_throughput_time_left_and_stops_on_request(lab, view):
