@@ -3,10 +3,10 @@
 from functools import cache
 
 from data.errors import LabError
-from engine.datasets._dataset import Dataset, Split
+from engine.datasets._dataset import Dataset, Shape, Split, Task
 from engine.plugins import discover
 
-__all__ = ["Dataset", "Split", "dataset", "datasets"]
+__all__ = ["Dataset", "Shape", "Split", "Task", "dataset", "datasets"]
 
 
 @cache

@@ -1,27 +1,49 @@
 """What a data set is: a fixed split of examples, the same for every seed and every machine."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
+
+Task = Literal["classes", "signs", "values"]
+"""``classes``: whole numbers from 0, cross-entropy. ``signs``: -1.0 or 1.0, logistic loss of one output.
+``values``: numbers, squared error summed over the last axis."""
+
+
+class Shape(NamedTuple):
+    """What a model must know of a data set, without loading it.
+
+    Attributes:
+        train_rows: examples in the training split.
+        inputs: shape of one example, for example (64,), (1, 28, 28), (steps, channels) or, of tokens, (length,).
+        outputs: number of classes; 1 for signs; length of the last axis of the targets for values.
+        task: what the targets are.
+        tokens: size of the vocabulary where inputs are whole numbers; None where they are measurements.
+    """
+
+    train_rows: int
+    inputs: tuple[int, ...]
+    outputs: int
+    task: Task
+    tokens: int | None = None
 
 
 class Split(NamedTuple):
-    """Training and test examples of a classification task.
+    """Training and test examples.
 
     Attributes:
-        train_inputs: features of the training rows.
-        train_labels: their classes, 0 to classes - 1.
-        test_inputs: features of the held-out rows.
-        test_labels: their classes.
+        train_inputs: the training rows; float64, or int64 where they are tokens.
+        train_targets: int64 classes [examples]; float64 signs [examples] or values [examples, ..., outputs].
+        test_inputs: the held-out rows; none where the data set has no held-out part.
+        test_targets: their targets.
     """
 
-    train_inputs: Float[np.ndarray, "examples features"]
-    train_labels: Int[np.ndarray, " examples"]
-    test_inputs: Float[np.ndarray, "held_out features"]
-    test_labels: Int[np.ndarray, " held_out"]
+    train_inputs: Num[np.ndarray, "examples *example"]
+    train_targets: Int[np.ndarray, " examples"] | Float[np.ndarray, "examples *target"]
+    test_inputs: Num[np.ndarray, "held_out *example"]
+    test_targets: Int[np.ndarray, " held_out"] | Float[np.ndarray, "held_out *target"]
 
 
 @dataclass(frozen=True)
@@ -31,15 +53,13 @@ class Dataset:
     Attributes:
         title: a few words for the configuration table.
         source: where the data come from.
-        train_rows: examples in the training split.
-        features: values an example.
-        classes: number of classes.
-        load: makes the split; always the same one.
+        shape: ``shape(**settings)`` says what a model must know.
+        load: ``load(**settings)`` makes the split; for the same settings always the same one.
+        settings: every setting of both, with its default.
     """
 
     title: str
     source: str
-    train_rows: int
-    features: int
-    classes: int
-    load: Callable[[], Split]
+    shape: Callable[..., Shape]
+    load: Callable[..., Split]
+    settings: Mapping[str, Any] = field(default_factory=dict)

@@ -2,11 +2,11 @@
 
 from functools import cache
 
-from engine.metrics._metric import Metric, State
+from engine.metrics._metric import Metric, Optima, State
 from engine.metrics._weights import Weights
 from engine.plugins import discover
 
-__all__ = ["Metric", "State", "Weights", "metrics"]
+__all__ = ["Metric", "Optima", "State", "Weights", "metrics"]
 
 
 @cache

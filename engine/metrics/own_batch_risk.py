@@ -7,7 +7,7 @@ from engine.metrics._metric import Metric, State
 
 
 def compute(state: State) -> Float[Tensor, " seeds"]:
-    """Return the mean cross-entropy over the batches of the epoch under way, at fixed weights."""
+    """Return the mean loss over the batches of the epoch under way, at fixed weights."""
     return state.own_losses()
 
 
@@ -15,7 +15,7 @@ METRIC = Metric(
     label="Own-batch risk",
     unit="nats",
     formula=(
-        "mean cross-entropy over the batches of the epoch under way (at its start: about to begin), "
+        "mean loss over the batches of the epoch under way (at its start: about to begin), "
         "each normalized by itself, at fixed weights"
     ),
     source="Wu, Yun & Sra 2023, section 3",

@@ -1,23 +1,22 @@
 """Test accuracy of every replica."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.metrics._metric import Metric, State
+from engine.metrics._metric import Metric, State, accuracy
 
 
-def compute(state: State) -> Float[Tensor, " seeds"]:
-    """Return the share of held-out rows whose largest logit is their class; rows normalized as one batch."""
-    logits, labels = state.test_logits, state.test[1]
-    accuracy = (logits.argmax(2) == labels).to(logits.dtype).mean(1)
-    return torch.where(logits.isfinite().flatten(1).all(1), accuracy, torch.nan)
+def compute(state: State) -> Float[Tensor, " seeds"] | None:
+    """Return the share of held-out rows classified correctly; rows normalized as one batch."""
+    if state.test_outputs is None:
+        return None
+    return accuracy(state.task, state.test_outputs, state.test[1])
 
 
 METRIC = Metric(
     label="Test accuracy",
     unit="",
-    formula="share of held-out rows whose largest logit is their class; rows normalized as one batch",
+    formula="share of held-out rows classified correctly (largest output, or sign); rows normalized as one batch",
     source="the usual definition",
     log=False,
     compute=compute,

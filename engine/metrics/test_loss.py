@@ -3,18 +3,20 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.metrics._metric import Metric, State, cross_entropy
+from engine.metrics._metric import Metric, State, mean_loss
 
 
-def compute(state: State) -> Float[Tensor, " seeds"]:
-    """Return the cross-entropy of the held-out rows normalized as one batch."""
-    return cross_entropy(state.test_logits, state.test[1])
+def compute(state: State) -> Float[Tensor, " seeds"] | None:
+    """Return the mean loss of the held-out rows normalized as one batch; None where there are none."""
+    if state.test_outputs is None:
+        return None
+    return mean_loss(state.task, state.test_outputs, state.test[1])
 
 
 METRIC = Metric(
     label="Test loss",
     unit="nats",
-    formula="cross-entropy of the held-out rows normalized as one batch",
+    formula="mean loss of the held-out rows normalized as one batch",
     source="the usual definition",
     log=True,
     compute=compute,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from data.errors import LabError
-from engine.datasets import dataset
+from engine.datasets import Dataset, Shape, Split, dataset
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,14 @@ class Arm:
         ordering: how its examples are ordered, a name of ``engine.training.orderings``.
         model: constructor arguments of the model that differ in this arm.
         ordering_settings: arguments of the ordering, for example RS2's ``fraction``.
+        training: settings of the study that differ in this arm, for example ``{"optimizer": "adam"}``.
     """
 
     name: str
     ordering: str
     model: Mapping[str, Any] = field(default_factory=dict)
     ordering_settings: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,41 @@ class Study:
         dataset: a name of ``engine.datasets``.
         model: a name of ``engine.models``.
         model_settings: constructor arguments of the model shared by all arms.
+        dataset_settings: settings of the data set that differ from its defaults.
         arms: the conditions; their order fixes their colours.
         comparisons: which arms the claim compares.
+        source: who made the claim.
         seeds: how many seeds are trained unless asked otherwise (0, 1, ..., seeds - 1).
         epochs: passes over the training rows.
-        batch_size: examples a step; the last batch of an epoch may be smaller.
-        lr: step size of SGD.
+        batch_size: examples a step, the last batch of an epoch may be smaller; 0 for the full batch.
+        optimizer: ``"sgd"``, ``"adam"`` or ``"adamw"``.
+        lr: step size.
         momentum: heavy-ball momentum of SGD.
-        weight_decay: L2 coefficient added to the gradient.
-        dtype: ``"float32"`` or ``"float64"``, of weights, data and metrics.
+        nesterov: whether SGD's momentum looks ahead.
+        beta1: decay of Adam's mean gradient.
+        beta2: decay of Adam's mean squared gradient.
+        weight_decay: L2 coefficient added to the gradient; of AdamW, decoupled from it.
+        schedule: how the step size changes: ``"constant"``, ``"step"``, ``"cosine"`` or ``"polynomial"``.
+        schedule_settings: its arguments, see ``engine.training.schedules``.
+        warmup_steps: steps over which the step size first rises linearly.
+        clip_norm: the largest norm of a replica's gradient, longer ones are shortened; 0 for none.
+        label_noise: share of the training rows of a classification task that get a random wrong class.
+        dtype: ``"float32"`` or ``"float64"``, of weights, data and metrics; ``"bfloat16"``: float32 weights,
+            the training step under autocast.
+        redo_every: steps between recyclings of dormant units (ReDo); 0 for none.
+        redo_threshold: score up to which a unit counts as dormant for ReDo.
+        consistency: weight of the temporal-consistency penalty of a recurrent net; 0 for none.
+        loss_bound: batch loss above which a replica counts as diverged; None for any finite loss.
+        stop_below: metric to value: a run ends once the metric is at or below it.
+        stop_above: metric to value: a run ends once the metric is at or above it.
         evaluate_every: steps between evaluations of risks and weight metrics.
+        cadence: metric to steps between its evaluations, a multiple of `evaluate_every`; 0 for never. A
+            metric that is not measured by default is measured where it is named here.
+        per_layer: whether the metrics of weight matrices are kept for every layer too.
+        checkpoints: steps, multiples of `evaluate_every`, at which every run's weights are kept; the last
+            weights are always kept.
+        expected_seconds: what a training at this size took on 2 CPU cores; None where not measured.
+        expected_gpu_seconds: what it took on one GPU; None where not measured.
     """
 
     name: str
@@ -74,15 +101,37 @@ class Study:
     model: str
     arms: tuple[Arm, ...]
     comparisons: tuple[Comparison, ...] = ()
+    source: str = ""
     model_settings: Mapping[str, Any] = field(default_factory=dict)
+    dataset_settings: Mapping[str, Any] = field(default_factory=dict)
     seeds: int = 16
     epochs: int = 100
     batch_size: int = 32
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: float = 0.1
     momentum: float = 0.0
+    nesterov: bool = False
+    beta1: float = 0.9
+    beta2: float = 0.999
     weight_decay: float = 0.0
-    dtype: Literal["float32", "float64"] = "float32"
+    schedule: Literal["constant", "step", "cosine", "polynomial"] = "constant"
+    schedule_settings: Mapping[str, Any] = field(default_factory=dict)
+    warmup_steps: int = 0
+    clip_norm: float = 0.0
+    label_noise: float = 0.0
+    dtype: Literal["float32", "float64", "bfloat16"] = "float32"
+    redo_every: int = 0
+    redo_threshold: float = 0.0
+    consistency: float = 0.0
+    loss_bound: float | None = None
+    stop_below: Mapping[str, float] = field(default_factory=dict)
+    stop_above: Mapping[str, float] = field(default_factory=dict)
     evaluate_every: int = 32
+    cadence: Mapping[str, int] = field(default_factory=dict)
+    per_layer: bool = False
+    checkpoints: tuple[int, ...] = ()
+    expected_seconds: float | None = None
+    expected_gpu_seconds: float | None = None
 
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]
@@ -104,13 +153,85 @@ class Study:
                 raise ValueError(f"`{name}` must be {rule}; got {value}.")
         if self.momentum >= 1:
             raise ValueError(f"`momentum` must be below 1; got {self.momentum}.")
-        if self.dtype not in ("float32", "float64"):
-            raise ValueError(f"`dtype` must be float32 or float64; got {self.dtype!r}.")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"`{name}` must be one of {', '.join(choices)}; got {getattr(self, name)!r}."
+                )
+        for name in ("label_noise", "beta1", "beta2"):
+            if getattr(self, name) >= 1:
+                raise ValueError(f"`{name}` must be below 1; got {getattr(self, name)}.")
+        if self.nesterov and not self.momentum:
+            raise ValueError("`nesterov` needs a `momentum` above 0; got 0.")
+        for what, steps in (*self.cadence.items(), *((f"checkpoint {one}", one) for one in self.checkpoints)):
+            if steps < 0 or steps % self.evaluate_every:
+                raise ValueError(
+                    f"`{what}` must be a multiple of `evaluate_every` = {self.evaluate_every}; got {steps}."
+                )
+        for one in self.arms:
+            if unknown := sorted(set(one.training) - _OF_TRAINING):
+                known = ", ".join(sorted(_OF_TRAINING))
+                raise ValueError(f"`training` of {one.name} must be settings of {known}; got {unknown[0]}.")
+            if one.training:
+                self.of(one.name)
+
+    @property
+    def shape(self) -> Shape:
+        """What models must know of the data set.
+
+        Raises:
+            LabError: an unknown data set, or a setting that it does not have.
+        """
+        described, settings = self._dataset()
+        return described.shape(**settings)
+
+    def load(self) -> Split:
+        """Return the data set's split; may take a second.
+
+        Raises:
+            LabError: an unknown data set, or a setting that it does not have.
+        """
+        described, settings = self._dataset()
+        return described.load(**settings)
+
+    def _dataset(self) -> tuple[Dataset, dict[str, Any]]:
+        described = dataset(self.dataset)
+        unknown = set(self.dataset_settings) - set(described.settings)
+        if unknown:
+            raise LabError(
+                "Unknown setting of a data set",
+                f"`{self.dataset}` has no setting `{sorted(unknown)[0]}`.",
+                f"Its settings: {', '.join(described.settings) or 'none'}.",
+            )
+        return described, {**described.settings, **self.dataset_settings}
+
+    @property
+    def batch(self) -> int:
+        """Examples a step: `batch_size`, or all training rows where it is 0."""
+        return self.batch_size or self.shape.train_rows
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of one run: the epochs' batches, the same for every arm."""
-        return self.epochs * -(-dataset(self.dataset).train_rows // self.batch_size)
+        """Optimizer steps of a run, the batches of its epochs; of the longest arm where arms differ."""
+        if len(self.arms) > 1:
+            return max(self.of(arm.name).steps for arm in self.arms)
+        alone = self.of(self.arms[0].name) if self.arms[0].training else self
+        return alone.epochs * -(-alone.shape.train_rows // alone.batch)
+
+    def of(self, arm: str) -> "Study":
+        """Return the study of one arm alone, with the arm's settings in place of the study's.
+
+        Raises:
+            LabError: the study has no such arm.
+        """
+        chosen = self.arm(arm)
+        return dataclasses.replace(
+            self,
+            arms=(dataclasses.replace(chosen, model={}, training={}),),
+            comparisons=(),
+            model_settings=self.model_of(arm),
+            **chosen.training,
+        )
 
     def arm(self, name: str) -> Arm:
         """Return the arm of that name.
@@ -145,26 +266,36 @@ class Study:
         if not settings:
             return self
         changes: dict[str, Any] = {}
-        model = dict(self.model_settings)
+        groups = {
+            "model": dict(self.model_settings),
+            "schedule": dict(self.schedule_settings),
+            "dataset": {**dataset(settings.get("dataset", self.dataset)).settings, **self.dataset_settings},
+        }
+        before = {name: dict(group) for name, group in groups.items()}
         for key, text in settings.items():
-            if key.startswith("model.") and key[6:] in model:
-                model[key[6:]] = _parse(key, text, type(model[key[6:]]))
+            group, _, name = key.partition(".")
+            if name and name in groups.get(group, {}):
+                groups[group][name] = _parse(key, text, type(groups[group][name]))
             elif key in _SETTINGS:
-                changes[key] = _parse(key, text, type(getattr(self, key)))
+                changes[key] = _parse(key, text, _KINDS.get(key) or type(getattr(self, key)))
             else:
-                known = [*_SETTINGS, *(f"model.{name}" for name in model)]
+                known = [*_SETTINGS, *(f"{group}.{name}" for group in groups for name in groups[group])]
                 raise LabError(
                     "Unknown setting",
                     f"The study `{self.name}` has no setting `{key}`.",
                     f"Settings that can be changed: {', '.join(known)}.",
                 )
         chosen = {key: value for key, value in changes.items() if value != getattr(self, key)}
-        chosen |= {f"model.{key}": value for key, value in model.items() if value != self.model_settings[key]}
+        for group, values in groups.items():
+            apart = {name: value for name, value in values.items() if value != before[group][name]}
+            chosen |= {f"{group}.{name}": value for name, value in apart.items()}
+            if apart:
+                changes[f"{group}_settings"] = {**getattr(self, f"{group}_settings"), **apart}
         if not chosen:
             return self
         suffix = ",".join(f"{key}={chosen[key]}" for key in sorted(chosen))
         try:
-            return dataclasses.replace(self, name=f"{self.name}@{suffix}", model_settings=model, **changes)
+            return dataclasses.replace(self, name=f"{self.name}@{suffix}", **changes)
         except ValueError as error:
             raise LabError("Setting out of range", str(error), "Give a value within the range.") from error
 
@@ -178,19 +309,55 @@ class Study:
         values = dict(config)
         values["arms"] = tuple(Arm(**arm) for arm in values["arms"])
         values["comparisons"] = tuple(Comparison(**item) for item in values["comparisons"])
+        values["checkpoints"] = tuple(values.get("checkpoints", ()))
         return cls(**values)
 
 
 _RULES: dict[str, tuple[float, str]] = {
     "seeds": (1, "at least 1"),
     "epochs": (1, "at least 1"),
-    "batch_size": (1, "at least 1"),
+    "batch_size": (0, "at least 0 (0 for the full batch)"),
     "lr": (0, "more than 0"),
     "momentum": (0, "at least 0"),
     "weight_decay": (0, "at least 0"),
     "evaluate_every": (1, "at least 1"),
+    "beta1": (0, "at least 0"),
+    "beta2": (0, "at least 0"),
+    "warmup_steps": (0, "at least 0"),
+    "clip_norm": (0, "at least 0 (0 for none)"),
+    "label_noise": (0, "at least 0"),
+    "redo_every": (0, "at least 0 (0 for never)"),
+    "redo_threshold": (0, "at least 0"),
+    "consistency": (0, "at least 0"),
 }
-_SETTINGS = ("epochs", "batch_size", "lr", "momentum", "weight_decay", "dtype", "evaluate_every")
+_CHOICES = {
+    "optimizer": ("sgd", "adam", "adamw"),
+    "schedule": ("constant", "step", "cosine", "polynomial"),
+    "dtype": ("float32", "float64", "bfloat16"),
+}
+_OF_TRAINING = frozenset(
+    {
+        *(
+            "epochs",
+            "batch_size",
+            "optimizer",
+            "lr",
+            "momentum",
+            "nesterov",
+            "beta1",
+            "beta2",
+            "weight_decay",
+        ),
+        *("schedule", "schedule_settings", "warmup_steps", "clip_norm", "label_noise", "loss_bound"),
+        *("redo_every", "redo_threshold", "consistency", "evaluate_every", "cadence"),
+    }
+)
+_SETTINGS = (
+    *("epochs", "batch_size", "optimizer", "lr", "momentum", "nesterov", "beta1", "beta2", "weight_decay"),
+    *("schedule", "warmup_steps", "clip_norm", "label_noise", "loss_bound", "dtype", "evaluate_every"),
+    *("redo_every", "redo_threshold", "consistency", "per_layer", "dataset"),
+)
+_KINDS = {"loss_bound": float}
 
 
 def _parse(key: str, text: str, kind: type) -> Any:

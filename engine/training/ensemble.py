@@ -1,30 +1,37 @@
-"""Replicas of one architecture stacked along a leading axis and stepped together."""
+"""Replicas of one architecture stacked along a leading axis and evaluated together."""
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+from torch.func import functional_call, grad_and_value, jacrev, stack_module_state, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn import functional
+
+from engine.datasets import Task
+from engine.losses import losses
 
 Stacked = dict[str, Tensor]
+Build = Callable[[], nn.Module]
 
 
 # Evaluations see all rows at once. On a CPU a few replicas at a time keep the activations small: for 32
 # replicas of the demo study an evaluation took 0.25 to 0.27 s, where all in one call took 0.28 s. A GPU
-# wants them all.
+# wants them all, up to what leaves room for their activations.
 _CACHED_BYTES = 1 << 20
+_GPU_BYTES = 1 << 28
+
+_NONLINEAR = (nn.ReLU, nn.GELU, nn.Tanh, nn.SiLU, nn.Sigmoid, nn.LeakyReLU, nn.Softplus)
 
 
 class StepResult(NamedTuple):
     """What optimizer steps saw.
 
     Attributes:
-        losses: mean cross-entropy in nats of each replica's batch, before the update.
+        losses: mean loss of each replica's batch, before the update.
         gradients: its gradient by parameter name, stacked like the parameters.
     """
 
@@ -39,52 +46,78 @@ class Ensemble:
     and a NaN in one never reaches another.
 
     Args:
-        build: returns a freshly initialized module; called once a seed, after seeding torch with it.
-        seeds: the seed of each replica, repeated where arms share it.
+        build: returns a freshly initialized module.
+        seeds: the seed of each replica, repeated where arms share it; torch is seeded with it before `build`.
         device: where the weights live.
         dtype: their precision; initial weights are drawn in float32 and converted, so that they are
             the same numbers in every precision and on every device.
+        task: what the targets are, and with it the loss.
+        autocast: whether the training step runs its matrix products in bfloat16.
+        consistency: weight of the mean squared change of the hidden state between steps of a recurrent net.
     """
 
     def __init__(
         self,
-        build: Callable[[], nn.Module],
+        build: Build,
         seeds: Sequence[int],
         device: torch.device,
         dtype: torch.dtype,
+        task: Task = "classes",
+        autocast: bool = False,
+        consistency: float = 0.0,
     ) -> None:
-        modules: dict[int, nn.Module] = {}
-        with torch.random.fork_rng(devices=[]):
-            for seed in seeds:
-                if seed not in modules:
-                    torch.manual_seed(seed)
-                    modules[seed] = build().to(dtype)
-        parameters, buffers = stack_module_state([modules[seed] for seed in seeds])
-        if buffers:
-            raise ValueError(
-                f"`build` must return a module without buffers; got {sorted(buffers)}. Batch normalization "
-                "keeps no running statistics here: use engine.models._batch_norm."
-            )
-        self.parameters: Stacked = {name: value.detach().to(device) for name, value in parameters.items()}
-        self._skeleton = next(iter(modules.values())).to("meta")
+        with torch.device("meta"):
+            self.skeleton = build().to(dtype)
+        self.parameters = initial(build, seeds, device, dtype)
+        self._task, self._autocast, self._consistency = task, autocast, consistency
         self._captured: dict[tuple[torch.Size, torch.dtype], Callable[..., tuple[Stacked, Tensor]]] = {}
 
     def __len__(self) -> int:
         return len(next(iter(self.parameters.values())))
 
-    def _logits(self, parameters: Stacked, inputs: Tensor) -> Tensor:
-        logits: Tensor = functional_call(self._skeleton, parameters, (inputs,))
-        return logits
+    def forward(self, parameters: Mapping[str, Tensor], inputs: Num[Tensor, "examples *example"]) -> Tensor:
+        """Return the outputs of one replica, whose parameters have no leading axis."""
+        outputs: Tensor = functional_call(self.skeleton, dict(parameters), (inputs,))
+        return outputs
 
-    def _loss(self, parameters: Stacked, inputs: Tensor, labels: Tensor) -> Tensor:
-        # functional.cross_entropy would look for labels to ignore: 17 of the 231 operations of a step.
-        logp = functional.log_softmax(self._logits(parameters, inputs), 1)
-        return -logp.gather(1, labels[:, None]).mean()
+    def _example_losses(self, parameters: Stacked, inputs: Tensor, targets: Tensor) -> Tensor:
+        return losses(self._task, self.forward(parameters, inputs), targets)
+
+    def _objective(self, parameters: Stacked, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is minimized, and the mean loss that is reported, which has no penalty in it."""
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self._autocast):
+            if not self._consistency:
+                outputs, penalty = self.forward(parameters, inputs), None
+            else:
+                with self._watched(["trajectory"]) as seen:
+                    outputs = self.forward(parameters, inputs)
+                states = seen["trajectory"][0]
+                penalty = self._consistency * (states[:, 1:] - states[:, :-1]).square().mean()
+        if self._autocast:
+            outputs = outputs.float()
+        loss = losses(self._task, outputs, targets).mean()
+        return (loss if penalty is None else loss + penalty.to(loss.dtype)), loss
+
+    @contextmanager
+    def _watched(self, names: Sequence[str]) -> Iterator[dict[str, list[Tensor]]]:
+        """Collect what the modules of these names return while the block runs."""
+        seen: dict[str, list[Tensor]] = {name: [] for name in names}
+        modules = dict(self.skeleton.named_modules())
+
+        def watch(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+            return lambda module, inputs, output: seen[name].append(output)
+
+        handles = [modules[name].register_forward_hook(watch(name)) for name in names]
+        try:
+            yield seen
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def gradients(
-        self, inputs: Float[Tensor, "seeds batch *features"], labels: Int[Tensor, "seeds batch"]
+        self, inputs: Num[Tensor, "seeds batch *example"], targets: Num[Tensor, "seeds batch *target"]
     ) -> StepResult:
-        """Return each replica's loss on its own batch, and its gradient.
+        """Return each replica's loss on its own batch, and the gradient of what it minimizes.
 
         The transformed function is recorded once per batch shape as a flat list of tensor operations:
         replaying it spares the interpreter layers of ``vmap(grad(...))``, about a third of a step at 64
@@ -92,55 +125,109 @@ class Ensemble:
         """
         key = (inputs.shape, inputs.dtype)
         if key not in self._captured:
-            self._captured[key] = self._capture(inputs, labels)
-        gradients, losses = self._captured[key](self.parameters, inputs, labels)
-        return StepResult(losses, gradients)
+            self._captured[key] = self._capture(inputs, targets)
+        gradients, seen = self._captured[key](self.parameters, inputs, targets)
+        return StepResult(seen, gradients)
 
-    def _capture(self, inputs: Tensor, labels: Tensor) -> Callable[..., tuple[Stacked, Tensor]]:
-        stacked = vmap(grad_and_value(self._loss))
+    def transformed(self, parameters: Stacked, inputs: Tensor, targets: Tensor) -> tuple[Stacked, Tensor]:
+        """Return gradients and losses by torch's function transforms, unrecorded."""
+        stacked = vmap(grad_and_value(self._objective, has_aux=True))
+        gradients, (_, seen) = stacked(parameters, inputs, targets)
+        return gradients, seen
 
-        def transformed(parameters: Stacked, inputs: Tensor, labels: Tensor) -> tuple[Stacked, Tensor]:
-            gradients, losses = stacked(parameters, inputs, labels)
-            return gradients, losses
+    def record(
+        self, tracing_mode: Literal["real", "fake"]
+    ) -> Callable[[Stacked, Tensor, Tensor], torch.fx.GraphModule]:
+        """Return what records :meth:`transformed` as a list of operations, on real tensors or fake ones."""
+        record: Callable[[Stacked, Tensor, Tensor], torch.fx.GraphModule] = make_fx(
+            lambda parameters, inputs, targets: self.transformed(parameters, inputs, targets),
+            tracing_mode=tracing_mode,
+        )
+        return record
 
-        recorded = make_fx(transformed)(self.parameters, inputs, labels)
+    def _capture(self, inputs: Tensor, targets: Tensor) -> Callable[..., tuple[Stacked, Tensor]]:
+        recorded = self.record("real")(self.parameters, inputs, targets)
         for node in recorded.graph.nodes:
             if node.target == torch.ops.aten.detach.default:  # nothing is differentiated any more
                 node.replace_all_uses_with(node.args[0])
         recorded.graph.eliminate_dead_code()
         recorded.recompile()
-        expected = transformed(self.parameters, inputs, labels)
-        got = recorded(self.parameters, inputs, labels)
+        expected = self.transformed(self.parameters, inputs, targets)
+        got = recorded(self.parameters, inputs, targets)
         same = all(
             torch.allclose(expected[0][name], got[0][name], rtol=0, atol=0, equal_nan=True)
             for name in expected[0]
         )
-        return recorded if same else transformed
+        return recorded if same else self.transformed
 
-    def logits(self, inputs: Float[Tensor, "examples *features"]) -> Float[Tensor, "seeds examples classes"]:
-        """Return every replica's logits on the same examples, normalized as one batch."""
-        forward = vmap(self._logits, in_dims=(0, None), chunk_size=_replicas_at_once(inputs))
-        logits: Tensor = forward(self.parameters, inputs)
-        return logits
+    def example_gradients(
+        self,
+        which: Int[Tensor, " some"],
+        inputs: Num[Tensor, "some batch *example"],
+        targets: Num[Tensor, "some batch *target"],
+    ) -> Float[Tensor, "some batch entries"]:
+        """Return the gradient of every example's own loss within its batch, all parameters side by side.
+
+        Where examples meet in a normalization, the loss of one is taken with the statistics of its batch.
+        """
+        chosen = {name: value[which] for name, value in self.parameters.items()}
+        rows: Stacked = vmap(jacrev(self._example_losses))(chosen, inputs, targets)
+        return torch.cat([value.flatten(2) for value in rows.values()], 2)
+
+    def outputs(self, inputs: Num[Tensor, "examples *example"]) -> Float[Tensor, "seeds examples *output"]:
+        """Return every replica's outputs on the same examples, normalized as one batch."""
+        forward = vmap(self.forward, in_dims=(0, None), chunk_size=_replicas_at_once(inputs))
+        outputs: Tensor = forward(self.parameters, inputs)
+        return outputs
+
+    def hidden(
+        self, inputs: Num[Tensor, "examples *example"]
+    ) -> dict[str, Float[Tensor, "seeds examples *units"]]:
+        """Return the output of every nonlinearity, by its module's name; calls of one module side by side."""
+        named = self.skeleton.named_modules()
+        names = [name for name, module in named if isinstance(module, _NONLINEAR)]
+
+        def watch(parameters: Stacked, inputs: Tensor) -> Stacked:
+            with self._watched(names) as seen:
+                self.forward(parameters, inputs)
+            calls = {name: values for name, values in seen.items() if values}
+            return {
+                name: values[0] if len(values) == 1 else torch.stack(values, 1)
+                for name, values in calls.items()
+            }
+
+        if not names:
+            return {}
+        seen: Stacked = vmap(watch, in_dims=(0, None), chunk_size=_replicas_at_once(inputs))(
+            self.parameters, inputs
+        )
+        return seen
 
     def batch_losses(
         self,
-        inputs: Float[Tensor, "seeds batches batch *features"],
-        labels: Int[Tensor, "seeds batches batch"],
+        inputs: Num[Tensor, "seeds batches batch *example"],
+        targets: Num[Tensor, "seeds batches batch *target"],
     ) -> Float[Tensor, "seeds batches"]:
-        """Return each replica's loss on each of its batches at fixed weights."""
-        over_batches = vmap(self._loss, in_dims=(None, 0, 0))
+        """Return each replica's mean loss on each of its batches at fixed weights."""
+
+        def mean(parameters: Stacked, inputs: Tensor, targets: Tensor) -> Tensor:
+            return self._example_losses(parameters, inputs, targets).mean()
+
+        over_batches = vmap(mean, in_dims=(None, 0, 0))
         forward = vmap(over_batches, chunk_size=_replicas_at_once(inputs[0]))
-        losses: Tensor = forward(self.parameters, inputs, labels)
-        return losses
+        means: Tensor = forward(self.parameters, inputs, targets)
+        return means
 
     def snapshot(self) -> "Ensemble":
         """Return a copy at the present weights, which another thread may evaluate while this one trains."""
-        copied = Ensemble.__new__(Ensemble)
-        copied.parameters = {name: value.clone() for name, value in self.parameters.items()}
+        return self.at({name: value.clone() for name, value in self.parameters.items()})
+
+    def at(self, parameters: Stacked) -> "Ensemble":
+        """Return the same architecture at other weights."""
+        copied = copy.copy(self)
+        copied.parameters, copied._captured = parameters, {}
         # functional_call puts the weights into the module for the length of the call, so it is not shared.
-        copied._skeleton = copy.deepcopy(self._skeleton)
-        copied._captured = {}
+        copied.skeleton = copy.deepcopy(self.skeleton)
         return copied
 
     def keep(self, alive: Bool[Tensor, " seeds"]) -> None:
@@ -149,8 +236,28 @@ class Ensemble:
         self._captured.clear()
 
 
+def initial(build: Build, seeds: Sequence[int], device: torch.device, dtype: torch.dtype) -> Stacked:
+    """Return freshly initialized stacked parameters, a function of each replica's seed alone.
+
+    Raises:
+        ValueError: the module has buffers, which stacking would have to update.
+    """
+    modules: dict[int, nn.Module] = {}
+    with torch.random.fork_rng(devices=[]):
+        for seed in seeds:
+            if seed not in modules:
+                torch.manual_seed(seed)
+                modules[seed] = build().to(dtype)
+    parameters, buffers = stack_module_state([modules[seed] for seed in seeds])
+    if buffers:
+        raise ValueError(
+            f"`build` must return a module without buffers; got {sorted(buffers)}. Batch normalization "
+            "keeps no running statistics here: use engine.models._batch_norm."
+        )
+    return {name: value.detach().to(device) for name, value in parameters.items()}
+
+
 def _replicas_at_once(inputs: Tensor) -> int | None:
-    """Return how many replicas to evaluate together on inputs of this size; None for all."""
-    if inputs.device.type != "cpu":
-        return None
-    return max(1, _CACHED_BYTES // (inputs.numel() * inputs.element_size()))
+    """Return how many replicas to evaluate together on inputs of this size."""
+    room = _CACHED_BYTES if inputs.device.type == "cpu" else _GPU_BYTES
+    return max(1, room // (inputs.numel() * inputs.element_size()))

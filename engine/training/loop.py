@@ -1,17 +1,20 @@
 """The loop that trains every seed and arm of a study together and says what it saw."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from data.errors import LabError
-from engine.datasets import dataset
-from engine.models import build
 from engine.studies import Study
-from engine.training.record import Replica, Rows, Stretch
-from engine.training.stack import DeviceData, Stack, visited
+from engine.training.device_data import DeviceData
+from engine.training.grouping import groups
+from engine.training.record import Convergence, Replica, Rows, StackState, Stretch
+from engine.training.stack import Stack
 
 
 def choose_device(name: str) -> torch.device:
@@ -35,68 +38,148 @@ def replicas_of(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> list
     return [Replica(arm.name, seed) for arm in study.arms if arm.name in chosen for seed in seeds]
 
 
-def require_trainable(study: Study, arms: Sequence[str], device: str) -> None:
-    """Refuse a training that could not begin, before anything is written down for it.
-
-    Raises:
-        LabError: an unknown device, data set, ordering or model, or settings that the model does not take.
-    """
-    choose_device(device)
-    described = dataset(study.dataset)
-    for name in arms:
-        visited(study, study.arm(name))
-        with torch.device("meta"):
-            build(study.model, described.features, described.classes, study.model_of(name))
+def never() -> bool:
+    """Say that no state is due."""
+    return False
 
 
-def train(study: Study, replicas: Sequence[Replica], device: torch.device) -> Iterator[Stretch]:
+def train(
+    study: Study,
+    replicas: Sequence[Replica],
+    device: torch.device,
+    due: Callable[[], bool] = never,
+    states: Sequence[StackState] = (),
+    at_once: int | None = None,
+) -> Iterator[Stretch]:
     """Train replicas together, reporting as they go; closing the iterator stops the training.
 
-    Arms of one architecture and batch schedule share a stack; the stacks take turns between
-    evaluations, so that all arms advance together. What a stretch ends with is measured on a copy while
-    the next stretch trains.
+    Arms of the same settings share a stack; the stacks take turns between evaluations, so that all arms
+    advance together. What a stretch ends with is measured on a copy while the next stretch trains.
 
     Args:
         study: what is trained.
         replicas: the runs; reported by their index in this sequence.
         device: where.
+        due: asked after every stretch of a stack whether it is to report the state to go on from.
+        states: where the stacks of an earlier training of the same replicas stood; a stack without one
+            begins at its first step.
+        at_once: how many replicas may be in one stack; None for all.
 
     Yields:
-        What each stack measured from one evaluation to the next, first of all before any step.
+        What each stack measured from one evaluation to the next, of a stack that begins first of all
+            before any step.
+
+    Raises:
+        LabError: the device's memory is full.
     """
-    data = DeviceData.of(dataset(study.dataset).load(), device, getattr(torch, study.dtype))
-    members: dict[tuple[str, int], dict[int, Replica]] = {}
-    for index, replica in enumerate(replicas):
-        arm = study.arm(replica.arm)
-        key = (repr(sorted(arm.model.items())), visited(study, arm))
-        members.setdefault(key, {})[index] = replica
-    with (
-        _one_thread_each(device),
-        ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-    ):
-        stacks = [Stack(study, group, data) for group in members.values()]
-        for stack in stacks:
-            yield Stretch([stack.snapshot().measure()], [], 0)
-        frozen = 0
-        waiting: tuple[Stretch, Future[Rows] | None] | None = None
-        for start in range(0, study.steps, study.evaluate_every):
-            for stack in stacks:
-                if not len(stack.indices):
-                    continue
-                losses, diverged, snapshot = stack.advance(min(start + study.evaluate_every, study.steps))
-                frozen += len(diverged)
-                taken = sum(other.step * len(other.indices) for other in stacks)
-                if waiting is not None:
-                    yield _measured(*waiting)
-                measuring = None if snapshot is None else pool.submit(snapshot.measure)
-                waiting = Stretch([losses], diverged, taken + frozen * study.steps), measuring
+    try:
+        with (
+            _deterministic(device),
+            _one_thread_each(device),
+            ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ):
+            yield from _train(study, replicas, device, due, states, at_once, pool)
+    except torch.OutOfMemoryError as error:
+        raise LabError(
+            "Out of memory",
+            f"{len(replicas):,} replicas of `{study.name}` do not fit on {device}: {error}",
+            "Train fewer seeds at a time with --seeds, a smaller batch or a smaller model.",
+        ) from error
+
+
+class _Waiting(NamedTuple):
+    """A stretch whose last rows are being measured."""
+
+    stretch: Stretch
+    measuring: Future[Rows] | None
+
+    def done(self) -> Stretch:
+        if self.measuring is None:
+            return self.stretch
+        return self.stretch._replace(rows=[*self.stretch.rows, self.measuring.result()])
+
+
+def _train(
+    study: Study,
+    replicas: Sequence[Replica],
+    device: torch.device,
+    due: Callable[[], bool],
+    states: Sequence[StackState],
+    at_once: int | None,
+    pool: ThreadPoolExecutor,
+) -> Iterator[Stretch]:
+    standing = {state.stack: state for state in states}
+    stacks = []
+    for number, members in enumerate(groups(study, replicas, at_once)):
+        arm = next(iter(members.values())).arm
+        data = DeviceData.of(study.of(arm), device)
+        stacks.append(Stack(study, members, data, number))
+        if number in standing:
+            stacks[-1].restore(standing[number])
+    whole = [stack.members * stack.steps for stack in stacks]
+
+    def done() -> int:
+        """Count the steps taken, those of replicas that left as if they had been."""
+        shares = zip(stacks, whole, strict=True)
+        return sum(all_steps - len(stack.indices) * (stack.steps - stack.step) for stack, all_steps in shares)
+
+    for stack in stacks:
+        if stack.step == 0:
+            first = (stack.weights(np.ones(stack.members, bool)),) if 0 in stack.study.checkpoints else ()
+            yield Stretch([stack.snapshot().measure()], [], [], done(), None, first)
+    waiting: _Waiting | None = None
+    while training := [stack for stack in stacks if len(stack.indices) and stack.step < stack.steps]:
+        # Who is furthest behind goes next.
+        stack = min(training, key=lambda one: one.step / one.steps)
+        every = stack.study.evaluate_every
+        advance = stack.advance(min(stack.step - stack.step % every + every, stack.steps))
+        rows, converged, measuring = list(advance.losses), [], None
+        kept = list(advance.kept)
+        if advance.snapshot is not None and (stack.study.stop_below or stack.study.stop_above):
+            rows.append(advance.snapshot.measure())
+            converged = _converged(stack.study, rows[-1])
+            left = np.isin(stack.indices, [one.replica for one in converged])
+            if left.any():
+                if stack.step < stack.steps:
+                    kept.append(stack.weights(left))
+                stack.keep(~left)
+        elif advance.snapshot is not None:
+            measuring = pool.submit(advance.snapshot.measure)
+        state = stack.state() if len(stack.indices) and stack.step < stack.steps and due() else None
+        stretch = Stretch(rows, advance.diverged, converged, done(), state, tuple(kept))
         if waiting is not None:
-            yield _measured(*waiting)
+            yield waiting.done()
+        waiting = _Waiting(stretch, measuring)
+    if waiting is not None:
+        yield waiting.done()
 
 
-def _measured(stretch: Stretch, measuring: Future[Rows] | None) -> Stretch:
-    """Return a stretch with the rows that were measured at its end, once they are."""
-    return stretch if measuring is None else stretch._replace(rows=[*stretch.rows, measuring.result()])
+def _converged(study: Study, rows: Rows) -> list[Convergence]:
+    """Return who reached a value at which the study stops a run."""
+    found: dict[int, Convergence] = {}
+    for rules, word in ((study.stop_below, "below"), (study.stop_above, "above")):
+        for metric, bound in rules.items():
+            values = rows.columns.get(metric, np.full(len(rows.replicas), np.nan))
+            reached = values <= bound if word == "below" else values >= bound
+            for at in np.flatnonzero(reached):
+                replica = int(rows.replicas[at])
+                what = f"{metric} is {values[at]:.6g}, at or {word} {bound:g}"
+                found.setdefault(replica, Convergence(replica, int(rows.steps[at]), what))
+    return list(found.values())
+
+
+@contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """Have a GPU give the same bits every time; a CPU does so by itself."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if device.type == "cuda":
+        # cuBLAS reads this when it is first used.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 @contextmanager

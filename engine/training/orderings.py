@@ -1,4 +1,4 @@
-"""The orders in which examples are visited; each is a function of the seed and the epoch alone."""
+"""The orders in which examples are visited: functions of the seed and the epoch, but for balanced ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from data.errors import LabError
+from engine.training.balancing import Rule
 
 Order = Int[np.ndarray, " visited"]
 
@@ -62,11 +63,14 @@ class Ordering:
         title: the field's name for it.
         order: ``order(examples, seed, epoch, **settings)``, indices in the order visited.
         source: who defined it.
+        balance: how gradients make the later epochs' orders, of which `order` gives only the first; None
+            where the order is a function of seed and epoch alone.
     """
 
     title: str
     order: Callable[..., Order]
     source: str
+    balance: Rule | None = None
 
 
 ORDERINGS = {
@@ -76,6 +80,8 @@ ORDERINGS = {
     "WR": Ordering("With replacement", with_replacement, "Robbins & Monro 1951"),
     "FlipFlop": Ordering("FlipFlop", flip_flop, "Rajput, Lee & Papailiopoulos 2022"),
     "RS2": Ordering("Repeated sampling of random subsets", repeated_subset, "Okanovic et al. 2023"),
+    "GraB": Ordering("Gradient balancing", single_shuffle, "Lu, Guo & De Sa 2022", "mean"),
+    "PairBalance": Ordering("Pairwise gradient balancing", single_shuffle, "Cooper et al. 2023", "pair"),
 }
 
 

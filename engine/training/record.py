@@ -31,7 +31,7 @@ class Rows(NamedTuple):
 
 
 class Divergence(NamedTuple):
-    """A replica left the ensemble: its loss stopped being finite.
+    """A replica left the ensemble: its loss stopped being finite, or passed the study's bound.
 
     Attributes:
         replica: its index.
@@ -44,15 +44,67 @@ class Divergence(NamedTuple):
     what: str
 
 
+class Convergence(NamedTuple):
+    """A replica left the ensemble: a metric reached the value at which the study stops it.
+
+    Attributes:
+        replica: its index.
+        step: steps it had taken.
+        what: the metric and its value.
+    """
+
+    replica: int
+    step: int
+    what: str
+
+
+class StackState(NamedTuple):
+    """All that a stack needs to go on from a step to the same bits; a copy in host memory.
+
+    Attributes:
+        stack: which stack of the training.
+        step: steps taken.
+        replicas: indices of its replicas, in their order.
+        tensors: parameters, optimizer state and whatever else goes on, by name; the first axis of each
+            is the replica, but for tensors whose name begins with ``shared/``.
+    """
+
+    stack: int
+    step: int
+    replicas: Int[np.ndarray, " seeds"]
+    tensors: Mapping[str, np.ndarray]
+
+
+class Kept(NamedTuple):
+    """Weights worth keeping: at a step that the study names, at the end, or of a replica that left.
+
+    Attributes:
+        step: steps taken.
+        replicas: indices of the replicas.
+        parameters: by name, stacked; a copy in host memory.
+    """
+
+    step: int
+    replicas: Int[np.ndarray, " seeds"]
+    parameters: Mapping[str, np.ndarray]
+
+
 class Stretch(NamedTuple):
     """A part of the training of one stack, from one evaluation to just before the next.
 
     Attributes:
-        rows: what was measured.
+        rows: what was measured; all rows up to the step of `state` and of `kept` are in this or an earlier
+            stretch.
         diverged: replicas that were frozen.
-        steps_done: steps that all stacks together have taken or, where frozen, been spared.
+        converged: replicas that the study's rule stopped.
+        steps_done: steps that all stacks together have taken or, where a replica left, been spared.
+        state: to go on from, where it was due; valid once the rows are acknowledged.
+        kept: weights to keep.
     """
 
     rows: list[Rows]
     diverged: list[Divergence]
+    converged: list[Convergence]
     steps_done: int
+    state: StackState | None = None
+    kept: tuple[Kept, ...] = ()

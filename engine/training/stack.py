@@ -1,5 +1,6 @@
 """The replicas of one architecture and batch schedule, advanced together."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -7,76 +8,94 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from engine.datasets import Split, dataset
-from engine.metrics import State, Weights, metrics
 from engine.models import build
 from engine.studies import Arm, Study
+from engine.training.balancing import Balance
+from engine.training.device_data import DeviceData
 from engine.training.ensemble import Ensemble, StepResult
+from engine.training.fixed_features import FixedFeatures
+from engine.training.graphed import GraphedStep
+from engine.training.measured import measured, measured_at
+from engine.training.optimizers import StackedOptimizer
 from engine.training.orderings import Order, ordering
-from engine.training.record import Divergence, Replica, Rows
-from engine.training.sgd import StackedSGD
+from engine.training.record import Divergence, Kept, Replica, Rows, StackState
+from engine.training.recycling import recycle_dormant
+from engine.training.schedules import schedule
+from engine.training.snapshot import Known, Snapshot
+from engine.training.tail import TailAverage
+from engine.training.twin import Twin
 
 
-class DeviceData(NamedTuple):
-    """A split on the training device, inputs in the study's precision."""
+class Advance(NamedTuple):
+    """What came of training up to a step.
 
-    train: tuple[Float[Tensor, "examples *features"], Int[Tensor, " examples"]]
-    test: tuple[Float[Tensor, "held_out *features"], Int[Tensor, " held_out"]]
+    Attributes:
+        losses: batch losses of the steps before it.
+        diverged: who was frozen on the way.
+        kept: weights to keep.
+        snapshot: what is to be measured at the step; None where nobody is left.
+    """
 
-    @classmethod
-    def of(cls, split: Split, device: torch.device, dtype: torch.dtype) -> "DeviceData":
-        """Place a split on a device."""
-
-        def place(inputs: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
-            return torch.from_numpy(inputs).to(device, dtype), torch.from_numpy(labels).to(device)
-
-        return cls(place(split.train_inputs, split.train_labels), place(split.test_inputs, split.test_labels))
+    losses: list[Rows]
+    diverged: list[Divergence]
+    kept: list[Kept]
+    snapshot: Snapshot | None
 
 
 class Stack:
-    """Replicas that share an architecture and the sizes of their batches.
+    """Replicas that share an architecture, a data set and all settings of training but their ordering.
 
     Args:
-        study: what is trained.
-        members: the replicas by the index under which they are reported.
-        data: the split on the device.
-
-    Attributes:
-        step: optimizer steps taken.
-        indices: the indices of the replicas that are still trained.
+        study: what is trained; only the arms of its members matter.
+        members: the replicas, by their index in the training.
+        data: the split of these arms.
+        number: which stack of the training this is.
     """
 
-    def __init__(self, study: Study, members: dict[int, Replica], data: DeviceData) -> None:
-        self.step = 0
+    def __init__(
+        self, study: Study, members: Mapping[int, Replica], data: DeviceData, number: int = 0
+    ) -> None:
+        self.step, self.number, self.members = 0, number, len(members)
         self.indices = np.array(list(members))
-        self._study, self._data = study, data
-        self._arms: list[Arm] = [study.arm(replica.arm) for replica in members.values()]
+        self._arms = [study.arm(replica.arm) for replica in members.values()]
         self._seeds = [replica.seed for replica in members.values()]
-        self._visited = visited(study, self._arms[0])
-        self._device, self._dtype = data.train[0].device, data.train[0].dtype
+        self.study = study.of(self._arms[0].name)
+        self._data = data
+        self._rows, self._visited = len(data.train[0]), visited(study, self._arms[0])
+        self.steps, self._batch, self._step_size = self.study.steps, self.study.batch, schedule(self.study)
+        self._batches = -(-self._visited // self._batch)
+        self._device, dtype = data.train[0].device, _precision(self.study)
         # A look at the losses waits for the device, which on a CPU costs nothing.
-        self._look_every = 1 if self._device.type == "cpu" else study.evaluate_every
-        settings = study.model_of(self._arms[0].name)
-        description = dataset(study.dataset)
+        self._look_every = 1 if self._device.type == "cpu" else self.study.evaluate_every
+        shape, settings = self.study.shape, self.study.model_settings
+        self._build = lambda: build(study.model, shape, settings)
         self._ensemble = Ensemble(
-            lambda: build(study.model, description.features, description.classes, settings),
+            self._build,
             self._seeds,
             self._device,
-            self._dtype,
+            dtype,
+            shape.task,
+            autocast=self.study.dtype == "bfloat16",
+            consistency=self.study.consistency,
         )
-        self._optimizer = StackedSGD(self._ensemble.parameters, study.lr, study.momentum, study.weight_decay)
+        self._task = shape.task
+        self._initial = {name: value.clone() for name, value in self._ensemble.parameters.items()}
+        self._optimizer = StackedOptimizer(self._ensemble.parameters, self.study)
+        asked = {name for name, every in self.study.cadence.items() if every}
+        self._twin = Twin(self._ensemble, self.study, self._seeds) if "lyapunov" in asked else None
+        self._tail = TailAverage(self.study.epochs) if "tail_average_risk" in asked else None
+        self._fixed = FixedFeatures.of(self._ensemble, self.study, data, self._seeds) if asked else None
         self._epoch = -1
         self._orders = torch.empty(0)
+        self._graphed: dict[torch.Size, GraphedStep] = {}
+        self._balanced: dict[str, tuple[Tensor, Balance]] = {}
+        self._begin_balances()
 
-    def advance(self, stop: int) -> tuple[Rows, list[Divergence], "Snapshot | None"]:
-        """Train up to a step; a replica whose loss is not finite is frozen and reported.
-
-        Returns:
-            The batch losses before `stop`, who diverged, and what is to be measured at `stop`: None
-            where nobody is left.
-        """
+    def advance(self, stop: int) -> "Advance":
+        """Train up to a step; a replica whose loss is not finite, or too large, is frozen and reported."""
         losses: list[Rows] = []
         diverged: list[Divergence] = []
+        kept: list[Kept] = []
         while self.step < stop and len(self.indices):
             count = min(self._look_every, stop - self.step)
             last = self.step + count == stop
@@ -89,40 +108,71 @@ class Stack:
             losses.append(rows)
             diverged += lost
             if lost:
-                self._keep(torch.from_numpy(alive).to(self._device))
+                kept.append(self.weights(~alive))
+                self.keep(alive)
             if last and alive.any():
-                kept = torch.from_numpy(alive).to(self._device)
+                living = torch.from_numpy(alive).to(self._device)
                 now = self._ensemble.parameters
                 snapshot = self.snapshot(
-                    {"batch_loss": taken.losses[-1][kept].cpu().numpy()},
-                    {name: value[kept] for name, value in taken.gradients.items()},
-                    {name: now[name] - value[kept] for name, value in before.items()},
+                    {"batch_loss": taken.losses[-1][living].cpu().numpy()},
+                    {name: value[living] for name, value in taken.gradients.items()},
+                    {name: now[name] - value[living] for name, value in before.items()},
                 )
-                return _joined(losses), diverged, snapshot
-        return _joined(losses), diverged, None
+                if stop in self.study.checkpoints or stop == self.steps:
+                    kept.append(self.weights(np.ones(len(self.indices), bool)))
+                return Advance(losses, diverged, kept, snapshot)
+        return Advance(losses, diverged, kept, None)
 
     def take(self, count: int) -> StepResult:
         """Take optimizer steps; return their losses [steps, seeds] and the gradients of the last."""
         losses = []
         for _ in range(count):
             where = self._enter(self.step)
-            batch = self._orders[:, where]
-            inputs, labels = self._data.train
-            result = self._ensemble.gradients(inputs[batch], labels[batch])
-            self._optimizer.step(result.gradients)
-            losses.append(result.losses)
+            if self._tail is not None and self.step % self._batches == 0:
+                self._tail.see(self.step // self._batches, self._ensemble.parameters)
+            result = self._step(self._orders[:, where], self._step_size(self.step))
             self.step += 1
+            if self.study.redo_every and self.step % self.study.redo_every == 0:
+                recycle_dormant(
+                    self._ensemble,
+                    self._optimizer,
+                    self._data.train[0],
+                    self.study.redo_threshold,
+                    self._build,
+                    [(seed, self.step) for seed in self._seeds],
+                )
+            losses.append(result.losses)
         return StepResult(torch.stack(losses), result.gradients)
+
+    def _step(self, batch: Int[Tensor, "seeds batch"], lr: float) -> StepResult:
+        """Take one optimizer step on these examples."""
+        if self._device.type == "cuda" and not self._balanced and self._twin is None:
+            if batch.shape not in self._graphed:
+                self._graphed[batch.shape] = GraphedStep(
+                    self._ensemble, self._optimizer, self._data.train, batch
+                )
+            self._optimizer.set_step_size(lr)
+            return self._graphed[batch.shape].take(batch)
+        inputs, targets = (part[batch] for part in self._data.train)
+        result = self._ensemble.gradients(inputs, targets)
+        for which, balance in self._balanced.values():
+            balance.see(self._ensemble.example_gradients(which, inputs[which], targets[which]))
+        self._optimizer.step(result.gradients, lr)
+        if self._twin is not None:
+            self._twin.step(inputs, targets, lr)
+        return result
 
     def _look(
         self, seen: Float[np.ndarray, "steps seeds"], stop: int
     ) -> tuple[Bool[np.ndarray, " seeds"], Rows, list[Divergence]]:
         """Return who is alive after these losses, the rows they make, and who diverged.
 
-        A replica's rows end with its first loss that is not finite; at `stop` the living get theirs
-        together with the other metrics.
+        A replica's rows end with its first loss that is not finite or above the study's bound; at `stop` the
+        living get theirs together with the other metrics.
         """
         lost = ~np.isfinite(seen)
+        if self.study.loss_bound is not None:
+            lost |= seen > self.study.loss_bound
         alive = ~lost.any(0)
         reported = np.where(alive, len(seen), lost.argmax(0) + 1)
         steps = np.arange(self.step - len(seen), self.step) + 1
@@ -141,114 +191,170 @@ class Stack:
 
     def _epochs(self, steps: Int[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
         """Return the examples visited before each step, as a share of the training rows."""
-        batches = -(-self._visited // self._study.batch_size)
-        epochs, batch = np.divmod(steps, batches)
-        seen: Float[np.ndarray, " rows"] = epochs * self._visited + batch * self._study.batch_size
-        return seen / len(self._data.train[0])
+        epochs, batch = np.divmod(steps, self._batches)
+        seen: Float[np.ndarray, " rows"] = epochs * self._visited + batch * self._batch
+        return seen / self._rows
 
     def _enter(self, step: int) -> slice:
         """Draw the orders of the step's epoch where they are new; return where its batch lies in them."""
-        epoch, batch = divmod(step, -(-self._visited // self._study.batch_size))
+        epoch, batch = divmod(step, self._batches)
         if epoch != self._epoch:
             orders = [
-                order(self._study, arm, seed, epoch)
+                _order(arm, self._rows, seed, epoch)
                 for arm, seed in zip(self._arms, self._seeds, strict=True)
             ]
-            self._orders = torch.from_numpy(np.stack(orders)).to(self._device)
+            self._orders = torch.from_numpy(np.stack(orders)).to(self._device, non_blocking=True)
+            for which, balance in self._balanced.values():
+                self._orders[which] = balance.order
             self._epoch = epoch
-        return slice(batch * self._study.batch_size, (batch + 1) * self._study.batch_size)
+        return slice(batch * self._batch, (batch + 1) * self._batch)
+
+    def _begin_balances(self) -> None:
+        """Set up the orderings that gradients make, each for the replicas that have it."""
+        rules = np.array([ordering(arm.ordering).balance or "" for arm in self._arms])
+        for rule in ("mean", "pair"):
+            which = np.flatnonzero(rules == rule)
+            if which.size:
+                first = [_order(self._arms[one], self._rows, self._seeds[one], 0) for one in which]
+                order = torch.from_numpy(np.stack(first)).to(self._device)
+                self._balanced[rule] = torch.from_numpy(which).to(self._device), Balance(rule, order)
 
     def snapshot(
         self,
         columns: dict[str, np.ndarray] | None = None,
         gradients: dict[str, Tensor] | None = None,
         updates: dict[str, Tensor] | None = None,
-    ) -> "Snapshot":
+    ) -> Snapshot:
         """Return the replicas as they are now, with what is known of the step that led here."""
         self._enter(self.step)
         steps = np.full(len(self.indices), self.step)
-        rows = Rows(self.indices, steps, self._epochs(steps), columns or {})
-        size = self._study.batch_size
-        return Snapshot(self._ensemble.snapshot(), self._data, self._orders, size, rows, gradients, updates)
-
-    def _keep(self, alive: Tensor) -> None:
-        """Go on without the replicas that are not alive."""
-        chosen = alive.cpu().numpy()
-        self._ensemble.keep(alive)
-        self._optimizer.keep(alive, self._ensemble.parameters)
-        self.indices = self.indices[chosen]
-        self._arms = [arm for arm, keep in zip(self._arms, chosen, strict=True) if keep]
-        self._seeds = [seed for seed, keep in zip(self._seeds, chosen, strict=True) if keep]
-        self._orders = self._orders[alive]
-
-
-class Snapshot(NamedTuple):
-    """The replicas at one step, held still so that they can be measured while training goes on.
-
-    Attributes:
-        ensemble: a copy at the weights of the step.
-        data: the split.
-        orders: the examples of the epoch under way, in the order of each replica.
-        batch_size: examples a batch.
-        rows: the replicas and the step, with what was measured already.
-        gradients: gradient of the step just taken; None before the first.
-        updates: change of the parameters by that step; None before the first.
-    """
-
-    ensemble: Ensemble
-    data: DeviceData
-    orders: Int[Tensor, "seeds visited"]
-    batch_size: int
-    rows: Rows
-    gradients: dict[str, Tensor] | None
-    updates: dict[str, Tensor] | None
-
-    def measure(self) -> Rows:
-        """Return the rows with every metric."""
-        state = State(
-            weights=Weights(self.ensemble.parameters),
-            own_losses=self._own_losses,
-            logits=self.ensemble.logits,
-            train=self.data.train,
-            test=self.data.test,
-            gradients=self.gradients,
-            updates=self.updates,
+        wanted = measured_at(self.study, self.step)
+        growth = None
+        if self._twin is not None and "lyapunov" in wanted:
+            growth = self._twin.growth(self._ensemble.parameters, self._optimizer.moments)
+        known = Known(gradients, updates, growth)
+        if self._tail is not None:
+            known = known._replace(tail=self._tail.mean())
+        if self._fixed is not None:
+            known = known._replace(**self._fixed.known(self._ensemble.parameters))
+        return Snapshot(
+            self._task,
+            self._ensemble.snapshot(),
+            self._initial,
+            self._data,
+            self._orders,
+            self._batch,
+            Rows(self.indices, steps, self._epochs(steps), columns or {}),
+            wanted,
+            self.study.per_layer,
+            known,
         )
-        values = {name: metric.compute(state) for name, metric in metrics().items()}
-        columns = {name: value.cpu().numpy() for name, value in values.items() if value is not None}
-        return self.rows._replace(columns={**self.rows.columns, **columns})
 
-    def _own_losses(self) -> Float[Tensor, " seeds"]:
-        """Return each replica's mean loss over the batches of its epoch, every example weighing the same."""
-        inputs, labels = self.data.train
-        replicas, visited = self.orders.shape
-        whole = visited - visited % self.batch_size
-        total = torch.zeros(replicas, dtype=inputs.dtype, device=inputs.device)
-        for part, length in (
-            (self.orders[:, :whole], self.batch_size),
-            (self.orders[:, whole:], visited - whole),
-        ):
-            if part.shape[1]:
-                batches = part.reshape(replicas, -1, length)
-                total += self.ensemble.batch_losses(inputs[batches], labels[batches]).sum(1) * length
-        return total / visited
+    def rehearse(self) -> Rows:
+        """Take a step and measure everything that the study ever measures."""
+        before = {name: value.clone() for name, value in self._ensemble.parameters.items()}
+        gradients, now = self.take(1).gradients, self._ensemble.parameters
+        snapshot = self.snapshot({}, gradients, {name: now[name] - value for name, value in before.items()})
+        return snapshot._replace(wanted=measured(self.study)).measure()
+
+    def keep(self, alive: Bool[np.ndarray, " seeds"]) -> None:
+        """Go on without the replicas that are not alive."""
+        chosen = torch.from_numpy(alive).to(self._device)
+        self._graphed.clear()
+        self._ensemble.keep(chosen)
+        self._optimizer.keep(chosen, self._ensemble.parameters)
+        self._initial = {name: value[chosen] for name, value in self._initial.items()}
+        if self._twin is not None:
+            self._twin.keep(chosen)
+        if self._tail is not None:
+            self._tail.keep(chosen)
+        if self._fixed is not None:
+            self._fixed.keep(chosen)
+        self.indices = self.indices[alive]
+        self._arms = [arm for arm, stays in zip(self._arms, alive, strict=True) if stays]
+        self._seeds = [seed for seed, stays in zip(self._seeds, alive, strict=True) if stays]
+        if self._epoch >= 0:
+            self._orders = self._orders[chosen]
+        places = torch.cumsum(chosen, 0) - 1
+        for rule, (which, balance) in list(self._balanced.items()):
+            stays = chosen[which]
+            balance.keep(stays)
+            self._balanced[rule] = places[which[stays]], balance
+            if not stays.any():
+                del self._balanced[rule]
+
+    def weights(self, chosen: Bool[np.ndarray, " seeds"]) -> Kept:
+        """Return the weights of some replicas as they are now."""
+        which = torch.from_numpy(chosen).to(self._device)
+        parameters = self._ensemble.parameters.items()
+        return Kept(
+            self.step, self.indices[chosen], {name: value[which].cpu().numpy() for name, value in parameters}
+        )
+
+    def state(self) -> StackState:
+        """Return all that is needed to go on from here to the same bits."""
+        tensors = {f"parameters/{name}": value for name, value in self._ensemble.parameters.items()}
+        for part, state in self._parts().items():
+            for name, value in state.items():
+                shared = name.startswith("shared/")
+                tensors[f"shared/{part}/{name[7:]}" if shared else f"{part}/{name}"] = value
+        host = {name: value.detach().cpu().numpy().copy() for name, value in tensors.items()}
+        return StackState(self.number, self.step, self.indices.copy(), host)
+
+    def _parts(self) -> dict[str, dict[str, Tensor]]:
+        parts = {"optimizer": self._optimizer.state()}
+        if self._twin is not None:
+            parts["twin"] = self._twin.state()
+        if self._tail is not None:
+            parts["tail"] = self._tail.state()
+        return parts | {rule: balance.state() for rule, (_, balance) in self._balanced.items()}
+
+    def restore(self, state: StackState) -> None:
+        """Go on from a state of this stack, without the replicas that had left it.
+
+        Raises:
+            ValueError: the state is not one of this stack.
+        """
+        living = np.isin(self.indices, state.replicas)
+        if not np.array_equal(self.indices[living], state.replicas):
+            raise ValueError(f"`state` must be of replicas {self.indices}; got {state.replicas}.")
+        self.keep(living)  # with it, recordings of the replaced tensors are gone
+        tensors = {name: torch.tensor(value, device=self._device) for name, value in state.tensors.items()}
+
+        def part(name: str) -> dict[str, Tensor]:
+            own = {
+                key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(f"{name}/")
+            }
+            start = f"shared/{name}/"
+            together = {key: value for key, value in tensors.items() if key.startswith(start)}
+            return own | {f"shared/{key[len(start) :]}": value for key, value in together.items()}
+
+        for name, value in self._ensemble.parameters.items():
+            value.copy_(tensors[f"parameters/{name}"])
+        self._optimizer.restore(part("optimizer"))
+        if self._twin is not None:
+            self._twin.restore(part("twin"))
+        if self._tail is not None:
+            self._tail.restore(part("tail"))
+        for rule, (_, balance) in self._balanced.items():
+            balance.restore(part(rule))
+        self.step, self._epoch = state.step, -1
 
 
-def _joined(parts: list[Rows]) -> Rows:
-    """Return rows of the same columns as one."""
-    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
-    return Rows(
-        np.concatenate([part.replicas for part in parts]),
-        np.concatenate([part.steps for part in parts]),
-        np.concatenate([part.epochs for part in parts]),
-        columns,
-    )
+def _precision(study: Study) -> torch.dtype:
+    return torch.float64 if study.dtype == "float64" else torch.float32
+
+
+def _order(arm: Arm, rows: int, seed: int, epoch: int) -> Order:
+    return ordering(arm.ordering).order(rows, seed, epoch, **arm.ordering_settings)
 
 
 def order(study: Study, arm: Arm, seed: int, epoch: int) -> Order:
-    """Return the training rows that a seed of an arm visits in an epoch, in order."""
-    rows = dataset(study.dataset).train_rows
-    return ordering(arm.ordering).order(rows, seed, epoch, **arm.ordering_settings)
+    """Return the training rows that a seed of an arm visits in an epoch, in order.
+
+    Of an ordering that gradients make this is the first epoch's order, whatever the epoch.
+    """
+    return _order(arm, study.of(arm.name).shape.train_rows, seed, epoch)
 
 
 def visited(study: Study, arm: Arm) -> int:

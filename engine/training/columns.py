@@ -1,0 +1,72 @@
+"""The columns that a training writes."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from engine.metrics import metrics
+from engine.studies import Study
+from engine.training.device_data import DeviceData
+from engine.training.measured import measured
+from engine.training.record import Replica
+from engine.training.stack import Stack
+
+# A layer's name and which metrics a model has do not depend on the data: a few rows tell them.
+_ROWS = 64
+
+
+class Column(NamedTuple):
+    """What a column of the traces is.
+
+    Attributes:
+        label: what axes and tables call it.
+        unit: its unit, or "" where it has none.
+        formula: how it is computed, in one line.
+        source: who defined it.
+        log: whether it is normally drawn on a logarithmic axis.
+    """
+
+    label: str
+    unit: str
+    formula: str
+    source: str
+    log: bool
+
+
+BATCH_LOSS = Column(
+    label="Batch loss",
+    unit="",
+    formula="mean loss of the batch of the step just taken, before its update",
+    source="the usual definition",
+    log=True,
+)
+
+
+def columns(study: Study, arms: Sequence[str]) -> dict[str, Column]:
+    """Return every column that a training of these arms may write, by name.
+
+    One replica of each arm takes one step to tell which metrics its model has, and for which layers.
+    """
+    known, found = metrics(), {"batch_loss": BATCH_LOSS}
+    names: dict[str, None] = {}
+    for arm in arms:
+        alone = study.of(arm)
+        data = DeviceData.of(alone, torch.device("cpu"))
+        few = max(_ROWS, alone.batch)
+        some = DeviceData(
+            (data.train[0][:few], data.train[1][:few]), (data.test[0][:few], data.test[1][:few])
+        )
+        stack = Stack(study, {0: Replica(arm, 0)}, some)
+        names |= dict.fromkeys(stack.rehearse().columns)
+        names |= dict.fromkeys(name for name, every in alone.cadence.items() if every)
+        names |= dict.fromkeys(
+            name for name in measured(alone) if name in (*alone.stop_below, *alone.stop_above)
+        )
+    for name in sorted(names, key=lambda name: (name.count("/"), list(known).index(name.rsplit("/")[-1]))):
+        layer, _, metric = name.rpartition("/")
+        told = known[metric]
+        label = f"{told.label}, {layer}" if layer else told.label
+        formula = told.formula.removeprefix("mean over weight matrices W of ") if layer else told.formula
+        found[name] = Column(label, told.unit, formula, told.source, told.log)
+    return found

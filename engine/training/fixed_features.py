@@ -1,0 +1,69 @@
+"""The least-squares optima of a linear read-out whose features training does not move."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from engine.analysis.shuffling import dataset, optimum
+from engine.metrics import Optima
+from engine.models.linear_network import LinearNetwork
+from engine.studies import Study
+from engine.training.device_data import DeviceData
+from engine.training.ensemble import Ensemble, Stacked
+from engine.training.orderings import Order, single_shuffle
+
+Ordering = Order | Literal["rr", "gd"]
+
+_ASKING = {
+    "distance_to_own_optimum",
+    "distance_to_reshuffled_optimum",
+    "distance_to_full_optimum",
+    "excess_risk",
+}
+
+
+class FixedFeatures:
+    """What the distances of the iterates to the optima of each data order are measured from.
+
+    Args:
+        features: of the full batch.
+        optima: of the read-out.
+    """
+
+    def __init__(self, features: Tensor, optima: Optima | None) -> None:
+        self._features, self._optima = features, optima
+
+    @classmethod
+    def of(cls, ensemble: Ensemble, study: Study, data: DeviceData, seeds: Sequence[int]) -> Self | None:
+        """Return them where a metric asks for them and the model is linear on fixed features; else None."""
+        model = ensemble.skeleton
+        asked = any(study.cadence.get(name) for name in _ASKING)
+        if not asked or not isinstance(model, LinearNetwork) or not model.fixed_features:
+            return None
+        place = data.train[0]
+        inputs, targets = (part.cpu().double() for part in data.train)
+        features = model.features(inputs).to(place.device, place.dtype)
+        if study.shape.task != "values":
+            return cls(features, None)
+        X, Y, eps = inputs.flatten(1).numpy(), targets.numpy(), model.eps
+        orders: list[Ordering] = [single_shuffle(len(X), seed, 0) for seed in seeds]
+        found = [
+            optimum(*(dataset(X, Y, study.batch, order, eps) if model.normalize_inputs else (X, Y)))
+            for order in [*orders, "rr", "gd"]
+        ]
+        matrices = torch.from_numpy(np.stack(found)).to(place.device, place.dtype)
+        return cls(features, Optima(matrices[:-2], matrices[-2], matrices[-1]))
+
+    def known(self, parameters: Stacked) -> dict[str, Any]:
+        """Return what the metrics need, at these weights."""
+        matrix = LinearNetwork.readout(parameters)
+        return {"matrix": matrix, "features": self._features, "optima": self._optima}
+
+    def keep(self, alive: Bool[Tensor, " seeds"]) -> None:
+        """Go on with the alive replicas."""
+        if self._optima is not None:
+            self._optima = self._optima._replace(own=self._optima.own[alive])

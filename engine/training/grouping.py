@@ -1,0 +1,34 @@
+"""Which replicas train in one stack."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+
+from engine.studies import Study
+from engine.training.record import Replica
+from engine.training.stack import visited
+
+
+def groups(study: Study, replicas: Sequence[Replica], at_once: int | None = None) -> list[dict[int, Replica]]:
+    """Return the replicas of each stack by their index; the same for the same arguments.
+
+    Arms that differ in nothing but their name and ordering share a stack, if an epoch of theirs has the same
+    batches; a stack of more than `at_once` is split evenly.
+    """
+    together: dict[str, list[int]] = {}
+    keys: dict[str, str] = {}
+    for index, replica in enumerate(replicas):
+        if replica.arm not in keys:
+            alone = study.of(replica.arm)
+            arm = dataclasses.replace(alone.arms[0], name="", ordering="", ordering_settings={})
+            same = dataclasses.replace(alone, arms=(arm,))
+            config = json.dumps(same.config(), sort_keys=True, default=str)
+            keys[replica.arm] = f"{visited(study, study.arm(replica.arm))} {config}"
+        together.setdefault(keys[replica.arm], []).append(index)
+    parts = []
+    for indices in together.values():
+        count = math.ceil(len(indices) / (at_once or len(indices)))
+        size = math.ceil(len(indices) / count)
+        parts += [indices[start : start + size] for start in range(0, len(indices), size)]
+    return [{index: replicas[index] for index in part} for part in parts]

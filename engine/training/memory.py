@@ -1,0 +1,123 @@
+"""How many replicas fit on a device at once."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import psutil
+import torch
+from torch import Tensor
+
+from data.errors import LabError
+from engine.models import build
+from engine.studies import Study
+from engine.training.device_data import DeviceData
+from engine.training.ensemble import Ensemble
+from engine.training.grouping import groups
+from engine.training.record import Replica
+
+# Of the memory that is free: the rest is for evaluations, the allocator's gaps and other programs.
+_SHARE = {"cpu": 0.5, "cuda": 0.7}
+
+# Tensors as large as all parameters that a replica keeps: parameters, gradients, two moments, those before
+# the first step and before the last, a snapshot with gradients and updates, a copy on its way to a file.
+_COPIES = 10
+
+
+class Need(NamedTuple):
+    """What replicas of one kind need.
+
+    Attributes:
+        kept: bytes that each keeps while others step.
+        step: bytes that a step of one takes beside them.
+    """
+
+    kept: int
+    step: int
+
+
+def choose_at_once(study: Study, replicas: Sequence[Replica], device: torch.device) -> int:
+    """Return how many replicas may be in one stack, so that a step's activations fit beside all weights.
+
+    Raises:
+        LabError: the weights alone, or with them a step of a single replica, need more than is free.
+    """
+    parts = [(len(part), need(study.of(next(iter(part.values())).arm))) for part in groups(study, replicas)]
+    return fit(parts, free_bytes(device))
+
+
+def fit(parts: Sequence[tuple[int, Need]], free: int) -> int:
+    """Return the largest number of replicas that may step together, given how many of each kind there are.
+
+    Args:
+        parts: replicas and what each needs, kind by kind.
+        free: memory to use, in bytes.
+
+    Raises:
+        LabError: not even one may.
+    """
+    count = sum(replicas for replicas, _ in parts)
+    kept, step = sum(replicas * one.kept for replicas, one in parts), max(one.step for _, one in parts)
+    room = (free - kept) // step
+    if room < 1:
+        most = max(0, (free - step) * count // kept)
+        raise LabError(
+            "Out of memory",
+            f"{count:,} runs keep {kept / 2**30:.2f} GiB and a step of one takes {step / 2**30:.2f} GiB; "
+            f"{free / 2**30:.2f} GiB can be used.",
+            f"Train at most {most:,} runs at a time with --seeds and --arms."
+            if most
+            else "Choose a smaller batch or a smaller model.",
+        )
+    return min(int(room), count)
+
+
+def need(study: Study) -> Need:
+    """Return what each replica of a study of one arm needs on the device, in bytes; from shapes alone."""
+    data = DeviceData.of(study, torch.device("cpu"))
+    shape = study.shape
+    ensemble = Ensemble(
+        lambda: build(study.model, shape, study.model_settings),
+        [0],
+        torch.device("cpu"),
+        torch.float64 if study.dtype == "float64" else torch.float32,
+        shape.task,
+        consistency=study.consistency,
+    )
+    own = sum(value.numel() * value.element_size() for value in ensemble.parameters.values())
+    inputs, targets = (part[None, : study.batch] for part in data.train)
+    return Need(_COPIES * own, step_bytes(ensemble, inputs, targets))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return how much memory a training may use on a device, in bytes."""
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    return int(free * _SHARE[device.type])
+
+
+def step_bytes(ensemble: Ensemble, inputs: Tensor, targets: Tensor) -> int:
+    """Return the most memory that the tensors made for one gradient take at a time, in bytes.
+
+    The gradient is recorded on tensors without content; a tensor lives from the operation that makes it to
+    the last that uses it or a view of it.
+    """
+    graph = ensemble.record("fake")(ensemble.parameters, inputs, targets).graph
+    sizes: dict[int, int] = {}
+    made: dict[int, int] = {}
+    last: dict[int, int] = {}
+    owner: dict[object, int] = {}
+    for at, node in enumerate(graph.nodes):
+        value = node.meta.get("val")
+        if isinstance(value, Tensor) and node.op != "placeholder":
+            storage = value.untyped_storage()
+            owner[node] = storage._cdata
+            if storage._cdata not in made:
+                made[storage._cdata], sizes[storage._cdata] = at, storage.nbytes()
+        for used in (node, *node.all_input_nodes):
+            if used in owner:
+                last[owner[used]] = at
+    live = peak = 0
+    for at in range(len(graph.nodes)):
+        live += sum(size for storage, size in sizes.items() if made[storage] == at)
+        peak = max(peak, live)
+        live -= sum(size for storage, size in sizes.items() if last[storage] == at)
+    return max(peak, 1)

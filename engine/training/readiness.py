@@ -1,0 +1,96 @@
+"""Refuses a training that could not begin, or that could not mean anything, before anything is written."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from data.errors import LabError
+from engine.datasets._check import require_usable
+from engine.models import build
+from engine.models._batch_norm import BatchNorm
+from engine.studies import Study
+from engine.training.loop import choose_device
+from engine.training.measured import measured
+from engine.training.orderings import ordering
+from engine.training.recycling import units_of
+from engine.training.schedules import schedule
+from engine.training.stack import visited
+
+
+def require_trainable(study: Study, arms: Sequence[str], device: str) -> None:
+    """Refuse a training that could not begin.
+
+    Raises:
+        LabError: an unknown device, data set, ordering, model or metric; settings that one of them does not
+            take; data that are not finite or of one class; a batch that the data cannot fill, or of one
+            example under batch normalization; a setting that this model or task has no use for.
+    """
+    choose_device(device)
+    for name in arms:
+        alone = study.of(name)
+        require_usable(alone.dataset, alone.load(), alone.shape)
+        with torch.device("meta"):
+            model = build(alone.model, alone.shape, alone.model_settings)
+        _require_batches(study, alone, model)
+        _require_settings(alone, model)
+        try:
+            measured(alone)
+            schedule(alone)(0)
+            visited(study, study.arm(name))
+        except (TypeError, ValueError) as error:
+            raise LabError(
+                "Settings refused", f"Arm `{name}` of `{study.name}`: {error}", "Mend this setting."
+            ) from error
+
+
+def _require_batches(study: Study, alone: Study, model: nn.Module) -> None:
+    rows = alone.shape.train_rows
+    if alone.batch > rows:
+        raise LabError(
+            "The batch is larger than the data",
+            f"`batch_size` is {alone.batch}, but `{alone.dataset}` has {rows} training rows.",
+            f"Choose at most {rows}, or 0 for the full batch.",
+        )
+    seen = visited(study, study.arm(alone.arms[0].name))
+    smallest = seen % alone.batch or min(alone.batch, seen)
+    if smallest == 1 and any(isinstance(module, BatchNorm) for module in model.modules()):
+        raise LabError(
+            "Batch normalization of one example",
+            f"With `batch_size` {alone.batch} an epoch of {seen} examples has a batch of 1, of variance 0.",
+            "Choose a batch size that leaves no batch of 1, or a model without batch normalization.",
+        )
+
+
+def _require_settings(alone: Study, model: nn.Module) -> None:
+    arm = alone.arms[0]
+    if alone.label_noise and alone.shape.task == "values":
+        raise LabError(
+            "No labels to change",
+            f"`label_noise` is {alone.label_noise:g}, but `{alone.dataset}` has values, not classes.",
+            "Set label_noise to 0, or choose a classification data set.",
+        )
+    if alone.consistency and not isinstance(getattr(model, "trajectory", None), nn.Identity):
+        raise LabError(
+            "No hidden states over time",
+            f"`consistency` is {alone.consistency:g}, but `{alone.model}` is no recurrent model.",
+            "Set consistency to 0, or choose the model rnn or gru.",
+        )
+    if alone.redo_every and not units_of(model):
+        raise LabError(
+            "No units to recycle",
+            f"`redo_every` is {alone.redo_every}, but `{alone.model}` says not which weights are a unit's.",
+            "Set redo_every to 0, or choose the model mlp.",
+        )
+    if alone.cadence.get("lyapunov") and alone.dtype != "float64":
+        raise LabError(
+            "Not precise enough for a twin",
+            f"`lyapunov` follows a difference of 1e-8, which {alone.dtype} cannot hold.",
+            "Set dtype to float64.",
+        )
+    if ordering(arm.ordering).balance and alone.dtype == "bfloat16":
+        raise LabError(
+            "Not precise enough for balancing",
+            f"{arm.ordering} compares sums of gradients of single examples, here in bfloat16.",
+            "Set dtype to float32 or float64.",
+        )
