@@ -69,7 +69,7 @@ class Stack:
         self._look_every = 1 if self._device.type == "cpu" else self.study.evaluate_every
         shape, settings = self.study.shape, self.study.model_settings
         self._build = lambda: build(study.model, shape, settings)
-        self._ensemble = Ensemble(
+        self.ensemble = Ensemble(
             self._build,
             self._seeds,
             self._device,
@@ -79,12 +79,12 @@ class Stack:
             consistency=self.study.consistency,
         )
         self._task = shape.task
-        self._initial = {name: value.clone() for name, value in self._ensemble.parameters.items()}
-        self._optimizer = StackedOptimizer(self._ensemble.parameters, self.study)
+        self._initial = {name: value.clone() for name, value in self.ensemble.parameters.items()}
+        self._optimizer = StackedOptimizer(self.ensemble.parameters, self.study)
         asked = {name for name, every in self.study.cadence.items() if every}
-        self._twin = Twin(self._ensemble, self.study, self._seeds) if "lyapunov" in asked else None
+        self._twin = Twin(self.ensemble, self.study, self._seeds) if "lyapunov" in asked else None
         self._tail = TailAverage(self.study.epochs) if "tail_average_risk" in asked else None
-        self._fixed = FixedFeatures.of(self._ensemble, self.study, data, self._seeds) if asked else None
+        self._fixed = FixedFeatures.of(self.ensemble, self.study, data, self._seeds) if asked else None
         self._epoch = -1
         self._orders = torch.empty(0)
         self._graphed: dict[torch.Size, GraphedStep] = {}
@@ -101,7 +101,7 @@ class Stack:
             last = self.step + count == stop
             seen = [self.take(count - 1).losses] if last and count > 1 else []
             before = (
-                {name: value.clone() for name, value in self._ensemble.parameters.items()} if last else {}
+                {name: value.clone() for name, value in self.ensemble.parameters.items()} if last else {}
             )
             taken = self.take(1 if last else count)
             alive, rows, lost = self._look(torch.cat([*seen, taken.losses]).cpu().numpy(), stop)
@@ -112,7 +112,7 @@ class Stack:
                 self.keep(alive)
             if last and alive.any():
                 living = torch.from_numpy(alive).to(self._device)
-                now = self._ensemble.parameters
+                now = self.ensemble.parameters
                 snapshot = self.snapshot(
                     {"batch_loss": taken.losses[-1][living].cpu().numpy()},
                     {name: value[living] for name, value in taken.gradients.items()},
@@ -129,12 +129,12 @@ class Stack:
         for _ in range(count):
             where = self._enter(self.step)
             if self._tail is not None and self.step % self._batches == 0:
-                self._tail.see(self.step // self._batches, self._ensemble.parameters)
+                self._tail.see(self.step // self._batches, self.ensemble.parameters)
             result = self._step(self._orders[:, where], self._step_size(self.step))
             self.step += 1
             if self.study.redo_every and self.step % self.study.redo_every == 0:
                 recycle_dormant(
-                    self._ensemble,
+                    self.ensemble,
                     self._optimizer,
                     self._data.train[0],
                     self.study.redo_threshold,
@@ -149,14 +149,14 @@ class Stack:
         if self._device.type == "cuda" and not self._balanced and self._twin is None:
             if batch.shape not in self._graphed:
                 self._graphed[batch.shape] = GraphedStep(
-                    self._ensemble, self._optimizer, self._data.train, batch
+                    self.ensemble, self._optimizer, self._data.train, batch
                 )
             self._optimizer.set_step_size(lr)
             return self._graphed[batch.shape].take(batch)
         inputs, targets = (part[batch] for part in self._data.train)
-        result = self._ensemble.gradients(inputs, targets)
+        result = self.ensemble.gradients(inputs, targets)
         for which, balance in self._balanced.values():
-            balance.see(self._ensemble.example_gradients(which, inputs[which], targets[which]))
+            balance.see(self.ensemble.example_gradients(which, inputs[which], targets[which]))
         self._optimizer.step(result.gradients, lr)
         if self._twin is not None:
             self._twin.step(inputs, targets, lr)
@@ -231,15 +231,15 @@ class Stack:
         wanted = measured_at(self.study, self.step)
         growth = None
         if self._twin is not None and "lyapunov" in wanted:
-            growth = self._twin.growth(self._ensemble.parameters, self._optimizer.moments)
+            growth = self._twin.growth(self.ensemble.parameters, self._optimizer.moments)
         known = Known(gradients, updates, growth)
         if self._tail is not None:
             known = known._replace(tail=self._tail.mean())
         if self._fixed is not None:
-            known = known._replace(**self._fixed.known(self._ensemble.parameters))
+            known = known._replace(**self._fixed.known(self.ensemble.parameters))
         return Snapshot(
             self._task,
-            self._ensemble.snapshot(),
+            self.ensemble.snapshot(),
             self._initial,
             self._data,
             self._orders,
@@ -252,8 +252,8 @@ class Stack:
 
     def rehearse(self) -> Rows:
         """Take a step and measure everything that the study ever measures."""
-        before = {name: value.clone() for name, value in self._ensemble.parameters.items()}
-        gradients, now = self.take(1).gradients, self._ensemble.parameters
+        before = {name: value.clone() for name, value in self.ensemble.parameters.items()}
+        gradients, now = self.take(1).gradients, self.ensemble.parameters
         snapshot = self.snapshot({}, gradients, {name: now[name] - value for name, value in before.items()})
         return snapshot._replace(wanted=measured(self.study)).measure()
 
@@ -261,8 +261,8 @@ class Stack:
         """Go on without the replicas that are not alive."""
         chosen = torch.from_numpy(alive).to(self._device)
         self._graphed.clear()
-        self._ensemble.keep(chosen)
-        self._optimizer.keep(chosen, self._ensemble.parameters)
+        self.ensemble.keep(chosen)
+        self._optimizer.keep(chosen, self.ensemble.parameters)
         self._initial = {name: value[chosen] for name, value in self._initial.items()}
         if self._twin is not None:
             self._twin.keep(chosen)
@@ -286,14 +286,14 @@ class Stack:
     def weights(self, chosen: Bool[np.ndarray, " seeds"]) -> Kept:
         """Return the weights of some replicas as they are now."""
         which = torch.from_numpy(chosen).to(self._device)
-        parameters = self._ensemble.parameters.items()
+        parameters = self.ensemble.parameters.items()
         return Kept(
             self.step, self.indices[chosen], {name: value[which].cpu().numpy() for name, value in parameters}
         )
 
     def state(self) -> StackState:
         """Return all that is needed to go on from here to the same bits."""
-        tensors = {f"parameters/{name}": value for name, value in self._ensemble.parameters.items()}
+        tensors = {f"parameters/{name}": value for name, value in self.ensemble.parameters.items()}
         for part, state in self._parts().items():
             for name, value in state.items():
                 shared = name.startswith("shared/")
@@ -329,7 +329,7 @@ class Stack:
             together = {key: value for key, value in tensors.items() if key.startswith(start)}
             return own | {f"shared/{key[len(start) :]}": value for key, value in together.items()}
 
-        for name, value in self._ensemble.parameters.items():
+        for name, value in self.ensemble.parameters.items():
             value.copy_(tensors[f"parameters/{name}"])
         self._optimizer.restore(part("optimizer"))
         if self._twin is not None:
