@@ -6,19 +6,16 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load as from_bytes
-from safetensors.numpy import save as to_bytes
 
+from data.arrays import to_bytes
 from data.database import to_json
 from data.durable import put_in_place, refused
 from data.errors import LabError
 from data.rows import AnalysisRow
 from data.store import Store
-
-_KINDS = "biuf"
 
 
 def key_of(
@@ -59,9 +56,7 @@ def save(
         ValueError: an array of something else than numbers.
         LabError: the study is unknown or the disk is full; the result does not count then.
     """
-    strange = {name: str(array.dtype) for name, array in arrays.items() if array.dtype.kind not in _KINDS}
-    if strange:
-        raise ValueError(f"`arrays` must hold numbers or booleans; got {strange}.")
+    content = to_bytes(arrays)
     if data_version is None:
         data_version = store.traces.version(study)
     else:
@@ -69,8 +64,6 @@ def save(
     key = key_of(study, kind, inputs, code_version, data_version, seed)
     path = store.analyses / f"{key}.safetensors"
     aside = path.with_name(f"{key}.{os.getpid()}.tmp")
-    # A strided view would be written as if it were contiguous.
-    content = to_bytes({name: np.require(array, requirements="C") for name, array in arrays.items()})
     try:
         aside.write_bytes(content)
         put_in_place(aside, path)

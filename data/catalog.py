@@ -1,11 +1,14 @@
 """The catalogue: the small facts that many processes change together, one transaction at a time."""
 
+from data.catalog_checkpoints import CheckpointCatalog
 from data.catalog_jobs import JobCatalog
 from data.catalog_results import ResultCatalog, StudySnapshot
 from data.catalog_runs import RunCatalog
 from data.catalog_studies import StudyCatalog
 from data.rows import (
     AnalysisRow,
+    CheckpointKind,
+    CheckpointRow,
     JobKind,
     JobRow,
     JobStatus,
@@ -20,6 +23,8 @@ from data.rows import (
 __all__ = [
     "AnalysisRow",
     "Catalog",
+    "CheckpointKind",
+    "CheckpointRow",
     "JobKind",
     "JobRow",
     "JobStatus",
@@ -33,5 +38,5 @@ __all__ = [
 ]
 
 
-class Catalog(StudyCatalog, RunCatalog, JobCatalog, ResultCatalog):
-    """Studies, metrics, runs, jobs, segments and analyses of one store."""
+class Catalog(StudyCatalog, RunCatalog, JobCatalog, CheckpointCatalog, ResultCatalog):
+    """Studies, metrics, runs, jobs, checkpoints, segments and analyses of one store."""

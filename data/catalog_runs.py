@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from sqlalchemy import Connection, Select, Subquery, case, func, insert, select, update
+from sqlalchemy import Connection, Select, Subquery, bindparam, case, func, insert, select, update
 
 from data import tables
 from data.database import Database
@@ -41,9 +41,17 @@ class RunCatalog(Database):
     """What ran, how it ended and what people said about it."""
 
     def start_runs(
-        self, job: int, study: str, runs: Sequence[tuple[str, int, dict[str, Any]]], steps: int, device: str
+        self,
+        job: int,
+        study: str,
+        runs: Sequence[tuple[str, int, dict[str, Any]]],
+        steps: int | Sequence[int],
+        device: str,
     ) -> list[int]:
-        """Write down runs that begin now, given as (arm, seed, config), and return their ids in order."""
+        """Write down runs that begin now, given as (arm, seed, config), and return their ids in order.
+
+        `steps` is the length of each, or of all of them. Without runs the answer is empty.
+        """
         if not runs:
             return []
         now = datetime.now(UTC)
@@ -52,14 +60,17 @@ class RunCatalog(Database):
             "study": study,
             "status": "running",
             "step": 0,
-            "steps": steps,
             "device": device,
             "finals": {},
             "tags": [],
             "note": "",
             "started_at": now,
         }
-        rows = [{**same, "arm": arm, "seed": seed, "config": config} for arm, seed, config in runs]
+        lengths = [steps] * len(runs) if isinstance(steps, int) else steps
+        rows = [
+            {**same, "arm": arm, "seed": seed, "config": config, "steps": length}
+            for (arm, seed, config), length in zip(runs, lengths, strict=True)
+        ]
         with self.writing() as connection:
             statement = insert(tables.runs).returning(tables.runs.c.id, sort_by_parameter_order=True)
             return list(connection.execute(statement, rows).scalars())
@@ -81,6 +92,14 @@ class RunCatalog(Database):
         with self.writing() as connection:
             for change in wanted:
                 _change(connection, change.pop("id"), change)
+
+    def advance_runs(self, steps: Mapping[int, int]) -> None:
+        """Write down how far runs are, given as id to step."""
+        if steps:
+            runs = tables.runs
+            statement = update(runs).where(runs.c.id == bindparam("run")).values(step=bindparam("at"))
+            with self.writing() as connection:
+                connection.execute(statement, [{"run": run, "at": step} for run, step in steps.items()])
 
     def note_run(self, id: int, note: str) -> None:
         """Replace a run's note."""
@@ -126,6 +145,12 @@ class RunCatalog(Database):
         if not archived:
             query = query.where(table.c.archived_at.is_(None))
         query = query.order_by(table.c.study, table.c.arm, table.c.seed, table.c.id)
+        with self.reading() as connection:
+            return [RunRow(**row) for row in connection.execute(query).mappings()]
+
+    def job_runs(self, job: int) -> list[RunRow]:
+        """Return every run of a job in the order in which they were written down, deleted ones too."""
+        query = select(tables.runs).where(tables.runs.c.job == job).order_by(tables.runs.c.id)
         with self.reading() as connection:
             return [RunRow(**row) for row in connection.execute(query).mappings()]
 

@@ -3,14 +3,16 @@
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from data.checkpoints import clear_leftovers
 from data.columns import literal
 from data.durable import sync_folder
 from data.errors import LabError
@@ -25,13 +27,18 @@ if TYPE_CHECKING:
 class JobLock:
     """The right to write one job's traces, given back by the operating system when the process dies.
 
+    Args:
+        folder: the job's journals.
+        patience: how long to wait for another, in seconds.
+
     Raises:
         LabError: another writer has it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patience: float = 0.0) -> None:
         self.folder = folder
         path = folder / "lock"
+        end = time.monotonic() + patience
         while True:
             folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -42,6 +49,9 @@ class JobLock:
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 os.close(self._handle)
+                if time.monotonic() < end:
+                    time.sleep(0.02)
+                    continue
                 raise LabError(
                     "The job is being written",
                     f"Another process is writing the traces of job {folder.name}.",
@@ -87,6 +97,7 @@ def seal_journal(store: "Store", job: int, part: int, path: Path) -> None:
 
 def seal_leftovers(store: "Store", job: int) -> None:
     """Finish what a dead writer of this job began; the caller holds the job's lock."""
+    clear_leftovers(store, job)
     counted = store.catalog.segments([job])
     names = {Path(row.path).name for row in counted}
     for path in store.segments.glob(f"{job}-*"):
@@ -144,16 +155,26 @@ def recover(store: "Store", job: int) -> int:
     return sum(row.rows for row in store.catalog.segments([job]))
 
 
+def last_seconds(store: "Store", segments: Iterable[SegmentRow]) -> float:
+    """Return the largest elapsed wall clock, in seconds, in these segments; 0 where there is none."""
+    found = [_asked(store, segment, 'max("seconds") AS last')["last"] for segment in segments]
+    return max((float(one[0]) for one in found if not np.ma.is_masked(one)), default=0.0)
+
+
+def _asked(store: "Store", segment: SegmentRow, what: str) -> Any:
+    connection = duckdb.connect()
+    try:
+        connection.execute(f"ATTACH {literal(str(store.root / segment.path))} AS old (READ_ONLY)")
+        return connection.execute(f"SELECT {what} FROM old.{TABLE}").fetchnumpy()
+    finally:
+        connection.close()
+
+
 def written_steps(store: "Store", segments: Iterable[SegmentRow]) -> dict[int, npt.NDArray[np.int64]]:
     """Return the sealed steps of every run in these segments."""
     found: dict[int, list[npt.NDArray[np.int64]]] = {}
     for segment in segments:
-        connection = duckdb.connect()
-        try:
-            connection.execute(f"ATTACH {literal(str(store.root / segment.path))} AS old (READ_ONLY)")
-            rows = connection.execute(f"SELECT run, step FROM old.{TABLE}").fetchnumpy()
-        finally:
-            connection.close()
+        rows = _asked(store, segment, "run, step")
         cuts = np.flatnonzero(np.diff(rows["run"])) + 1
         for run, steps in zip(np.split(rows["run"], cuts), np.split(rows["step"], cuts), strict=True):
             found.setdefault(int(run[0]), []).append(steps)

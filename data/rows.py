@@ -8,6 +8,7 @@ Source = Literal["engine", "upload"]
 RunStatus = Literal["queued", "running", "done", "diverged", "stopped", "failed"]
 JobStatus = Literal["queued", "running", "done", "failed", "stopped"]
 JobKind = Literal["train", "fit"]
+CheckpointKind = Literal["state", "weights"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class RunRow:
     steps: int
     diverged_at: int | None
     diverged_what: str | None
+    converged_at: int | None
+    converged_what: str | None
     device: str
     config: dict[str, Any]
     finals: dict[str, float | None]
@@ -99,6 +102,25 @@ class SegmentRow:
     last_step: int
     bytes: int
     sha256: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class CheckpointRow:
+    """A file of tensors: all that a stack goes on from ("state"), or the weights of runs at a step.
+
+    `runs` are in the order of the tensors' first axis; weights belong to no stack.
+    """
+
+    id: int
+    job: int
+    kind: CheckpointKind
+    stack: int | None
+    step: int
+    runs: list[int]
+    path: str
+    sha256: str
+    bytes: int
     created_at: datetime
 
 

@@ -13,7 +13,7 @@ from data.errors import LabError
 from data.traces import Traces
 
 CATALOG = "catalog.sqlite"
-FOLDERS = ("journals", "traces", "analyses", "logs")
+FOLDERS = ("journals", "traces", "checkpoints", "analyses", "logs")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Store:
     def segments(self) -> Path:
         """The sealed trace files: traces/<job>-<part>-<hash>.duckdb."""
         return self.root / "traces"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The tensors of trainings: checkpoints/<sha256 of the file>.safetensors."""
+        return self.root / "checkpoints"
 
     @property
     def analyses(self) -> Path:

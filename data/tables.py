@@ -111,6 +111,8 @@ runs = Table(
     Column("steps", Integer, nullable=False),
     Column("diverged_at", Integer),
     Column("diverged_what", Text),
+    Column("converged_at", Integer),
+    Column("converged_what", Text),
     Column("device", String, nullable=False),
     Column("config", JSON, nullable=False),
     Column("finals", JSON, nullable=False),
@@ -140,6 +142,23 @@ segments = Table(
     Column("sha256", String, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("job", "part", name="segments_part_once"),
+    sqlite_autoincrement=True,
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job", Integer, ForeignKey("jobs.id"), nullable=False),
+    Column("kind", String, nullable=False),
+    Column("stack", Integer),
+    Column("step", Integer, nullable=False),
+    Column("runs", JSON, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("checkpoints_of_job", "job", "kind"),
     sqlite_autoincrement=True,
 )
 

@@ -10,12 +10,20 @@ import pyarrow as pa
 
 from data.columns import Precision, schema
 from data.journal import JournalWriter, read_journal
-from data.recovery import JobLock, merge_segments, seal_journal, seal_leftovers, written_steps
+from data.recovery import (
+    JobLock,
+    last_seconds,
+    merge_segments,
+    seal_journal,
+    seal_leftovers,
+    written_steps,
+)
 
 if TYPE_CHECKING:
     from data.store import Store
 
 _NEVER = np.iinfo(np.int64).min
+_PATIENCE_S = 60.0
 
 
 class TraceWriter:
@@ -27,6 +35,8 @@ class TraceWriter:
         metrics: names of the metric columns.
         dtype: precision in which values are kept. A value beyond float32 becomes an infinity of its sign.
         seal_bytes: size of the journal, in bytes, past which it is sealed.
+        retrace: whether rows that are there already are passed over instead of refused, as a training does
+            that goes on from a checkpoint and so repeats the steps from there to its last acknowledged row.
 
     Raises:
         LabError: the job is unknown or another process is writing it.
@@ -40,6 +50,7 @@ class TraceWriter:
         metrics: Sequence[str],
         dtype: Precision = "float32",
         seal_bytes: int = 64 << 20,
+        retrace: bool = False,
     ) -> None:
         self._schema = schema(metrics, dtype)
         store.catalog.job(job)
@@ -49,12 +60,17 @@ class TraceWriter:
         self._seal_bytes = seal_bytes
         self._journal: JournalWriter | None = None
         self._pending: list[pa.Table] = []
-        self._lock = JobLock(store.journals / str(job))
+        # Who resumes a job may meet another process that is still sealing what the dead writer left.
+        self._lock = JobLock(store.journals / str(job), _PATIENCE_S if retrace else 0.0)
         try:
             seal_leftovers(store, job)
             sealed = store.catalog.segments([job])
             self._part = max((row.part for row in sealed), default=-1) + 1
-            self._last = {run: int(step.max()) for run, step in written_steps(store, sealed).items()}
+            there = written_steps(store, sealed)
+            self._last = {run: int(step.max()) for run, step in there.items()}
+            self._there = {run: np.sort(step) for run, step in there.items()} if retrace else {}
+            self.seconds = last_seconds(store, sealed)
+            """Elapsed wall clock at the last row of earlier writers of this job; 0 without one."""
         except BaseException:
             self._lock.release()
             raise
@@ -81,7 +97,8 @@ class TraceWriter:
 
         Raises:
             ValueError: lengths that differ, a metric that was not announced, ids or steps that are not whole
-                numbers, or a (run, step) that was written before: all metrics of a step go in one row.
+                numbers, or a (run, step) that was written before: all metrics of a step go in one row. A
+                writer that retraces passes over rows of earlier writers and refuses its own.
         """
         ids, steps = _whole("runs", runs), _whole("step", step)
         unknown = set(columns) - set(self._metrics)
@@ -97,8 +114,24 @@ class TraceWriter:
         lengths = {name: len(array) for name, array in arrays.items()}
         if set(lengths.values()) != {len(ids)}:
             raise ValueError(f"All columns must have as many rows as `runs`; got {lengths}.")
+        table = pa.table([arrays[name] for name in self._schema.names], schema=self._schema)
+        if self._there:
+            new = self._new(ids, steps)
+            ids, steps, table = ids[new], steps[new], table.filter(pa.array(new))
         self._refuse_doubles(ids, steps)
-        self._pending.append(pa.table([arrays[name] for name in self._schema.names], schema=self._schema))
+        if len(ids):
+            self._pending.append(table)
+
+    def _new(self, ids: npt.NDArray[np.int64], steps: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return which rows earlier writers have not written."""
+        new = np.ones(len(ids), dtype=bool)
+        for run in self._there.keys() & set(ids.tolist()):
+            there, mine = self._there[run], ids == run
+            place = np.searchsorted(there, steps[mine])
+            new[mine] = there[np.minimum(place, len(there) - 1)] != steps[mine]
+            if steps[mine].min() > there[-1]:
+                del self._there[run]  # it is past what was acknowledged
+        return new
 
     def _refuse_doubles(self, ids: npt.NDArray[np.int64], steps: npt.NDArray[np.int64]) -> None:
         order = np.lexsort((steps, ids))

@@ -13,6 +13,7 @@ REPOSITORY = Path(__file__).parents[2]
 LIMITED = """
 import resource, sys
 import numpy as np
+from data import checkpoints
 from data.errors import LabError
 from data.store import open_store
 from data.traces import TraceWriter, recover
@@ -55,6 +56,21 @@ elif where == "seal":
     assert store.traces.count("study") == 200
     limit(hard)
     assert recover(store, job) == 200
+elif where == "checkpoint":
+    writer.close()
+    def weights(step):
+        return {"weight": np.full((2, 50_000), float(step))}
+    checkpoints.save(store, job, "state", 10, runs, weights(10), stack=0)
+    before = sorted(path.name for path in store.checkpoints.iterdir())
+    for size in (8192, 300_000):
+        limit(size)
+        refused(lambda: checkpoints.save(store, job, "state", 20, runs, weights(20), stack=0))
+        limit(hard)
+        assert sorted(path.name for path in store.checkpoints.iterdir()) == before
+        ((row, found),) = checkpoints.states(store, job)
+        assert (row.step, found["weight"].max()) == (10, 10)
+    checkpoints.save(store, job, "state", 20, runs, weights(20), stack=0)
+    assert checkpoints.states(store, job)[0][0].step == 20
 elif where == "catalogue":
     before = store.catalog.studies()
     limit(8192)
@@ -78,7 +94,8 @@ print(store.traces.count("study"))
 
 
 @pytest.mark.parametrize(
-    ("where", "rows"), [("append", 4000), ("seal", 200), ("catalogue", 200), ("export", 200)]
+    ("where", "rows"),
+    [("append", 4000), ("seal", 200), ("checkpoint", 200), ("catalogue", 200), ("export", 200)],
 )
 def test_refused_by_the_disk(lab: Lab, where: str, rows: int) -> None:
     job = lab.job()

@@ -42,12 +42,14 @@ def test_a_new_store_opens_again_from_any_folder(tmp_path: Path, monkeypatch: py
     assert [row.name for row in again.catalog.studies()] == ["s"]
     assert again.journals.is_dir()
     assert again.segments.is_dir()
+    assert again.checkpoints.is_dir()
     assert again.analyses.is_dir()
     assert again.logs.is_dir()
     again.close()
     assert sorted(path.name for path in odd.iterdir()) == [
         "analyses",
         "catalog.sqlite",
+        "checkpoints",
         "journals",
         "logs",
         "traces",
@@ -194,6 +196,7 @@ def test_many_creators_make_one_store(tmp_path: Path) -> None:
     assert [name for name in names if not name.startswith("catalog.sqlite-")] == [
         "analyses",
         "catalog.sqlite",
+        "checkpoints",
         "journals",
         "logs",
         "traces",

@@ -1,14 +1,19 @@
 """Writing: what is acknowledged, sealed and merged, and what is refused before anything is acknowledged."""
 
+import random
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from data.errors import LabError
 from data.journal import read_journal
-from data.recovery import job_journals
+from data.recovery import JobLock, job_journals
 from data.traces import TraceWriter, recover
 from tests.data.conftest import Lab
 
@@ -121,6 +126,106 @@ def test_a_row_is_written_once(lab: Lab) -> None:
     (segment,) = lab.catalog.segments([job])
     assert segment.rows == lab.traces.count("study") == 24
     assert sorted(lab.traces.metrics("study")) == ["loss", "more", "norm"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    cadence=st.integers(1, 5),
+    stretch=st.integers(1, 9),
+    attempts=st.lists(
+        st.tuples(st.integers(0, 60), st.floats(0, 1), st.booleans(), st.sampled_from([1, 1 << 30])),
+        max_size=5,
+    ),
+    chance=st.randoms(use_true_random=False),
+)
+def test_a_training_that_retraces_loses_no_row_and_doubles_none(
+    lab: Lab,
+    lengths: list[int],
+    cadence: int,
+    stretch: int,
+    attempts: list[tuple[int, float, bool, int]],
+    chance: random.Random,
+) -> None:
+    """Attempts begin at a step at or before the last acknowledged one, and are killed after some flushes."""
+    study = f"study{datetime.now(UTC).timestamp()}"
+    job = lab.job(study)
+    runs = lab.runs(job, {"A": len(lengths)}, study)
+    base = 0  # up to here a checkpoint was saved, so its rows are acknowledged
+    reached = 0
+
+    def train(writer: TraceWriter, first: int, last: int) -> None:
+        """Write the rows of the steps after `first` up to `last`, in an order that may differ every time."""
+        keys = [
+            (run, step)
+            for run, length in zip(runs, lengths, strict=True)
+            for step in range(first + 1, min(last, length) + 1)
+            if step == length or step % cadence == 0 or run == runs[0]
+        ]
+        chance.shuffle(keys)
+        which = np.array([run for run, _ in keys], dtype=int)
+        at = np.array([step for _, step in keys], dtype=int)
+        writer.write(which, at, at / 10, at / 4, {"loss": which * 1000.0 + at})
+
+    acknowledged = 0
+    for flushes, back, torn, seal_bytes in [*attempts, (1000, 1.0, False, 1 << 30)]:
+        base = int(back * reached)
+        writer = TraceWriter(lab.store, job, ["loss"], seal_bytes=seal_bytes, retrace=True)
+        assert writer.rows == acknowledged
+        at = base
+        for _ in range(flushes):
+            if at >= max(lengths):
+                break
+            train(writer, at, at + stretch)
+            at += stretch
+            acknowledged = writer.flush()
+            reached = max(reached, at)
+        if at < max(lengths):
+            train(writer, at, at + stretch)  # never acknowledged
+            if torn and writer._journal is not None:
+                with writer._journal.path.open("ab") as file:
+                    file.write(b"\xff\xff\xff\xff\x10")
+            writer._lock.release()  # killed
+        else:
+            writer.close()
+        assert lab.traces.count(study) == acknowledged
+    recover(lab.store, job)
+    frame = lab.traces.frame(study, ["loss"])
+    expected = [
+        (run, step)
+        for run, length in zip(runs, lengths, strict=True)
+        for step in range(1, length + 1)
+        if step == length or step % cadence == 0 or run == runs[0]
+    ]
+    assert list(zip(frame["run"], frame["step"], strict=True)) == expected
+    assert frame["loss"].tolist() == [run * 1000.0 + step for run, step in expected]
+
+
+def test_a_writer_that_retraces_refuses_its_own_doubles_and_knows_the_time(lab: Lab) -> None:
+    job = lab.job()
+    runs = lab.runs(job, {"SS": 2})
+    with TraceWriter(lab.store, job, ["loss"]) as first:
+        assert first.seconds == 0.0
+        rows(first, runs, range(6))
+    writer = TraceWriter(lab.store, job, ["loss"], retrace=True)
+    assert (writer.rows, writer.seconds) == (12, 1.25)
+    rows(writer, runs, range(4, 8))
+    assert writer.flush() == 16
+    with pytest.raises(ValueError, match="step 7 was written before"):
+        rows(writer, runs, range(7, 8))
+    writer.close()
+    assert lab.traces.frame("study", ["loss"])["loss"].tolist() == [float(step) for step in range(8)] * 2
+
+
+def test_a_writer_that_retraces_waits_for_who_seals_what_was_left(lab: Lab) -> None:
+    job = lab.job()
+    lock = JobLock(lab.store.journals / str(job))
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(TraceWriter, lab.store, job, ["loss"], retrace=True)
+        with pytest.raises(TimeoutError):
+            writer.result(0.1)
+        lock.remove()
+        writer.result(10).close()
 
 
 def test_what_is_refused(lab: Lab) -> None:
