@@ -50,6 +50,7 @@ def train(
     due: Callable[[], bool] = never,
     states: Sequence[StackState] = (),
     at_once: int | None = None,
+    compiled: bool = False,
 ) -> Iterator[Stretch]:
     """Train replicas together, reporting as they go; closing the iterator stops the training.
 
@@ -64,6 +65,7 @@ def train(
         states: where the stacks of an earlier training of the same replicas stood; a stack without one
             begins at its first step.
         at_once: how many replicas may be in one stack; None for all.
+        compiled: whether torch compiles the steps, which pays for long trainings.
 
     Yields:
         What each stack measured from one evaluation to the next, of a stack that begins first of all
@@ -78,7 +80,7 @@ def train(
             _one_thread_each(device),
             ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool,
         ):
-            yield from _train(study, replicas, device, due, states, at_once, pool)
+            yield from _train(study, replicas, device, due, states, at_once, compiled, pool)
     except torch.OutOfMemoryError as error:
         raise LabError(
             "Out of memory",
@@ -106,6 +108,7 @@ def _train(
     due: Callable[[], bool],
     states: Sequence[StackState],
     at_once: int | None,
+    compiled: bool,
     pool: ThreadPoolExecutor,
 ) -> Iterator[Stretch]:
     standing = {state.stack: state for state in states}
@@ -113,7 +116,7 @@ def _train(
     for number, members in enumerate(groups(study, replicas, at_once)):
         arm = next(iter(members.values())).arm
         data = DeviceData.of(study.of(arm), device)
-        stacks.append(Stack(study, members, data, number))
+        stacks.append(Stack(study, members, data, number, compiled))
         if number in standing:
             stacks[-1].restore(standing[number])
     whole = [stack.members * stack.steps for stack in stacks]

@@ -1,6 +1,9 @@
 """Refuses a training that could not begin, or that could not mean anything, before anything is written."""
 
+import os
+import shutil
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import torch
 from torch import nn
@@ -18,7 +21,7 @@ from engine.training.schedules import schedule
 from engine.training.stack import visited
 
 
-def require_trainable(study: Study, arms: Sequence[str], device: str) -> None:
+def require_trainable(study: Study, arms: Sequence[str], device: str, compiled: bool = False) -> None:
     """Refuse a training that could not begin.
 
     Raises:
@@ -26,7 +29,9 @@ def require_trainable(study: Study, arms: Sequence[str], device: str) -> None:
             take; data that are not finite or of one class; a batch that the data cannot fill, or of one
             example under batch normalization; a setting that this model or task has no use for.
     """
-    choose_device(device)
+    chosen = choose_device(device)
+    if compiled:
+        _require_compiler(chosen)
     for name in arms:
         alone = study.of(name)
         require_usable(alone.dataset, alone.load(), alone.shape)
@@ -42,6 +47,15 @@ def require_trainable(study: Study, arms: Sequence[str], device: str) -> None:
             raise LabError(
                 "Settings refused", f"Arm `{name}` of `{study.name}`: {error}", "Mend this setting."
             ) from error
+
+
+def _require_compiler(device: torch.device) -> None:
+    there = find_spec("triton") if device.type == "cuda" else shutil.which(os.environ.get("CXX", "g++"))
+    if there is None:
+        what = "Triton, which torch's CUDA wheels for Linux bring," if device.type == "cuda" else "g++"
+        raise LabError(
+            "No compiler", f"Compiling a step needs {what} and there is none.", "Leave out --compile."
+        )
 
 
 def _require_batches(study: Study, alone: Study, model: nn.Module) -> None:

@@ -50,10 +50,16 @@ class Stack:
         members: the replicas, by their index in the training.
         data: the split of these arms.
         number: which stack of the training this is.
+        compiled: whether torch compiles its step.
     """
 
     def __init__(
-        self, study: Study, members: Mapping[int, Replica], data: DeviceData, number: int = 0
+        self,
+        study: Study,
+        members: Mapping[int, Replica],
+        data: DeviceData,
+        number: int = 0,
+        compiled: bool = False,
     ) -> None:
         self.step, self.number, self.members = 0, number, len(members)
         self.indices = np.array(list(members))
@@ -77,6 +83,7 @@ class Stack:
             shape.task,
             autocast=self.study.dtype == "bfloat16",
             consistency=self.study.consistency,
+            compiled=compiled,
         )
         self._task = shape.task
         self._initial = {name: value.clone() for name, value in self.ensemble.parameters.items()}
@@ -100,9 +107,7 @@ class Stack:
             count = min(self._look_every, stop - self.step)
             last = self.step + count == stop
             seen = [self.take(count - 1).losses] if last and count > 1 else []
-            before = (
-                {name: value.clone() for name, value in self.ensemble.parameters.items()} if last else {}
-            )
+            before = {name: value.clone() for name, value in self.ensemble.parameters.items()} if last else {}
             taken = self.take(1 if last else count)
             alive, rows, lost = self._look(torch.cat([*seen, taken.losses]).cpu().numpy(), stop)
             losses.append(rows)
