@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.datasets._dataset import Dataset, Split
+from engine.datasets._dataset import Dataset, Shape, Split
 
 TRAIN_ROWS = 1024
 SPLIT_SEED = 0
@@ -19,14 +19,13 @@ def load() -> Split:
     order = np.random.default_rng(SPLIT_SEED).permutation(len(labels))
     train, test = order[:TRAIN_ROWS], order[TRAIN_ROWS:]
     scaled = (pixels - pixels[train].mean()) / pixels[train].std()
-    return Split(scaled[train], labels[train].astype(np.int64), scaled[test], labels[test].astype(np.int64))
+    images, classes = scaled.reshape(-1, 1, 8, 8), labels.astype(np.int64)
+    return Split(images[train], classes[train], images[test], classes[test])
 
 
 DATASET = Dataset(
     title="Handwritten digits, 8 x 8 pixels",
     source="UCI optical recognition of handwritten digits, as scikit-learn ships it (Alpaydin & Kaynak 1998)",
-    train_rows=TRAIN_ROWS,
-    features=64,
-    classes=10,
+    shape=lambda: Shape(TRAIN_ROWS, (1, 8, 8), 10, "classes"),
     load=load,
 )
