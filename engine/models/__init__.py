@@ -1,4 +1,16 @@
-"""The architectures: ordinary modules that know nothing of seeds or stacking."""
+"""The architectures: ordinary modules that know nothing of seeds or stacking.
+
+Each file defines one as ``MODEL``, a class made by ``MODEL(shape, **settings)``. What metrics and
+interventions can use where a model has it:
+
+- every nonlinearity is a module of its own (``nn.ReLU``, ...), so that its output can be watched;
+- ``features(inputs)`` and ``readout(parameters)`` of the linear network: its outputs are M times features;
+- ``units()``: which parameters lead into and out of the units of each nonlinearity, see `Units`;
+- ``trajectory``: an ``nn.Identity`` that sees the hidden states [examples, steps, units] of a recurrent net,
+  whose nonlinearity is applied step by step and so is no module.
+
+They hold parameters only, no buffers, and draw nothing in a forward pass: ``torch.func`` can stack them.
+"""
 
 from collections.abc import Mapping
 from functools import cache
@@ -7,18 +19,20 @@ from typing import Any
 from torch import nn
 
 from data.errors import LabError
-from engine.plugins import discover
+from engine.datasets import Shape
+from engine.models._units import Units
+from engine.plugins import discover_classes
 
-__all__ = ["build", "models"]
+__all__ = ["Units", "build", "models"]
 
 
 @cache
-def models() -> dict[str, type]:
+def models() -> dict[str, type[nn.Module]]:
     """Return every architecture by name; one file of this package defines each as ``MODEL``."""
-    return discover("engine.models", "MODEL", type)
+    return discover_classes("engine.models", "MODEL", nn.Module)
 
 
-def build(name: str, inputs: int, outputs: int, settings: Mapping[str, Any]) -> nn.Module:
+def build(name: str, shape: Shape, settings: Mapping[str, Any]) -> nn.Module:
     """Return a freshly initialized module; its weights come from torch's global generator.
 
     Raises:
@@ -28,10 +42,8 @@ def build(name: str, inputs: int, outputs: int, settings: Mapping[str, Any]) -> 
     if name not in known:
         raise LabError("Unknown model", f"There is no model `{name}`.", f"Choose one of: {', '.join(known)}.")
     try:
-        module = known[name](inputs, outputs, **settings)
+        return known[name](shape, **settings)
     except (TypeError, ValueError) as error:
         raise LabError(
             "Model settings refused", f"`{name}`: {error}", "Mend the settings of this model."
         ) from error
-    assert isinstance(module, nn.Module)
-    return module
