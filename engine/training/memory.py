@@ -105,10 +105,15 @@ def step_bytes(ensemble: Ensemble, inputs: Tensor, targets: Tensor) -> int:
     made: dict[int, int] = {}
     last: dict[int, int] = {}
     owner: dict[object, int] = {}
+    given: set[int] = set()
     for at, node in enumerate(graph.nodes):
         value = node.meta.get("val")
-        if isinstance(value, Tensor) and node.op != "placeholder":
+        if isinstance(value, Tensor):
             storage = value.untyped_storage()
+            if node.op == "placeholder":
+                given.add(storage._cdata)
+            if storage._cdata in given:
+                continue  # an argument, or a view of one
             owner[node] = storage._cdata
             if storage._cdata not in made:
                 made[storage._cdata], sizes[storage._cdata] = at, storage.nbytes()
