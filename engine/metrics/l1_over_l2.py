@@ -1,24 +1,10 @@
 """L1 / L2 (code sparsity) of the stacked weights."""
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from engine.metrics._matrix_metric import matrix_metric
 
-from engine.metrics._metric import Metric, State
-
-
-def compute(state: State) -> Float[Tensor, " seeds"]:
-    """Return the mean over weight matrices W of sum |w| / sqrt(sum w^2)."""
-    return state.weights.mean_over_matrices(
-        lambda matrix, spectrum: matrix.abs().sum((1, 2)) / torch.linalg.vector_norm(matrix, dim=(1, 2))
-    )
-
-
-METRIC = Metric(
-    label="L1 / L2 (code sparsity)",
-    unit="",
-    formula="mean over weight matrices W of sum |w| / sqrt(sum w^2)",
-    source="Hu, Chen, Saphra & Cho 2023, table 1",
+METRIC = matrix_metric(
+    "L1 / L2 (code sparsity)",
+    "sum |w| / sqrt(sum w^2)",
     log=False,
-    compute=compute,
+    quantity=lambda weights, layer: weights.l1[layer] / weights.l2[layer],
 )

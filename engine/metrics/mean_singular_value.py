@@ -1,21 +1,10 @@
 """Mean singular value of the stacked weights."""
 
-from jaxtyping import Float
-from torch import Tensor
+from engine.metrics._matrix_metric import matrix_metric
 
-from engine.metrics._metric import Metric, State
-
-
-def compute(state: State) -> Float[Tensor, " seeds"]:
-    """Return the mean over weight matrices W of the mean of the singular values."""
-    return state.weights.mean_over_matrices(lambda matrix, spectrum: spectrum.mean(1))
-
-
-METRIC = Metric(
-    label="Mean singular value",
-    unit="",
-    formula="mean over weight matrices W of the mean of the singular values",
-    source="Hu, Chen, Saphra & Cho 2023, table 1",
+METRIC = matrix_metric(
+    "Mean singular value",
+    "the mean of the singular values",
     log=True,
-    compute=compute,
+    quantity=lambda weights, layer: weights.singular_values[layer].mean(1),
 )

@@ -1,21 +1,5 @@
 """Mean of all weights of the stacked weights."""
 
-from jaxtyping import Float
-from torch import Tensor
+from engine.metrics._entries_metric import entries_metric
 
-from engine.metrics._metric import Metric, State
-
-
-def compute(state: State) -> Float[Tensor, " seeds"]:
-    """Return the mean of all entries of all weight matrices."""
-    return state.weights.all_weights.mean(1)
-
-
-METRIC = Metric(
-    label="Mean of all weights",
-    unit="",
-    formula="mean of all entries of all weight matrices",
-    source="Hu, Chen, Saphra & Cho 2023, table 1",
-    log=False,
-    compute=compute,
-)
+METRIC = entries_metric("mean", "weights", log=False, quantity=lambda entries: entries.mean(1))

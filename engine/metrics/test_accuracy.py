@@ -16,7 +16,7 @@ def compute(state: State) -> Float[Tensor, " seeds"] | None:
 METRIC = Metric(
     label="Test accuracy",
     unit="",
-    formula="share of held-out rows classified correctly (largest output, or sign); rows normalized as one batch",
+    formula="share of held-out rows, normalized as one batch, classified correctly (largest output, or sign)",
     source="the usual definition",
     log=False,
     compute=compute,

@@ -3,19 +3,19 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.metrics._metric import Metric, State
+from engine.metrics._matrix_metric import matrix_metric
+from engine.metrics._weights import Weights
 
 
-def compute(state: State) -> Float[Tensor, " seeds"]:
-    """Return the mean over weight matrices W of their unbiased variance of singular values."""
-    return state.weights.mean_over_matrices(lambda matrix, spectrum: spectrum.var(1))
+def quantity(weights: Weights, layer: str) -> Float[Tensor, " seeds"] | None:
+    """Return the unbiased variance of the singular values; None of a matrix of one row or column."""
+    values = weights.singular_values[layer]
+    return values.var(1) if values.shape[1] > 1 else None
 
 
-METRIC = Metric(
-    label="Variance of singular values",
-    unit="",
-    formula="mean over weight matrices W of the unbiased variance of the singular values",
-    source="Hu, Chen, Saphra & Cho 2023, table 1",
+METRIC = matrix_metric(
+    "Variance of singular values",
+    "the unbiased variance of the singular values (a W of one row or column has none and is left out)",
     log=True,
-    compute=compute,
+    quantity=quantity,
 )

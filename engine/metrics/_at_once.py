@@ -1,0 +1,11 @@
+"""How many replicas to evaluate together."""
+
+from torch import Tensor
+
+# Numbers of input. On a CPU activations of more fall out of the cache and then out of memory; a GPU has room.
+_CPU, _GPU = 1 << 18, 1 << 26
+
+
+def at_once(inputs: Tensor) -> int:
+    """Return how many replicas to evaluate together on these inputs, so that activations stay small."""
+    return max(1, (_CPU if inputs.device.type == "cpu" else _GPU) // max(1, inputs.numel()))
