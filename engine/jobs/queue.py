@@ -11,9 +11,10 @@ from typing import Any
 
 import psutil
 
+from data.catalog_jobs import Process
 from data.errors import LabError
 from data.recovery import recover
-from data.rows import JobKind, JobRow, JobStatus
+from data.rows import JobKind, JobRow, JobStatus, RunStatus
 from data.store import Store
 
 log = logging.getLogger(__name__)
@@ -41,19 +42,61 @@ def submit(store: Store, kind: JobKind, study: str, spec: dict[str, Any]) -> int
         The job's number.
     """
     job = store.catalog.create_job(kind, study, spec)
+    _start(store, job.id)
+    return job.id
+
+
+def resume(store: Store, id: int) -> None:
+    """Queue a stopped or failed training again and start a process for it, which goes on where it stood.
+
+    Raises:
+        LabError: there is no such job, or none that could go on; nothing is changed then.
+    """
+    reap(store)
+    requeue(store, id)
+    _start(store, id)
+
+
+def requeue(store: Store, id: int, process: Process | None = None) -> JobRow:
+    """Queue a stopped or failed training again, or let `process` have it at once; its log keeps how it ended.
+
+    Raises:
+        LabError: there is no such job, or none that could go on; nothing is changed then.
+    """
+    before = require_ended(store, id)
+    while not store.catalog.requeue_job(id, process):
+        before = require_ended(store, id)  # says what became of it since
+    ended = f"was {before.status} at {before.step:,} of {before.steps:,} steps"
+    if before.error is not None:
+        ended += f" ({before.error['title']}. {before.error['message']})"
+    _say(store, id, f"job {id} {ended} and goes on")
+    return store.catalog.job(id)
+
+
+def require_ended(store: Store, id: int) -> JobRow:
+    """Return a training that was stopped or failed.
+
+    Raises:
+        LabError: there is no such job, it is no training, or it is not in such a state.
+    """
+    job = store.catalog.job(id)
+    told = f"Job {id} ({job.kind} {job.study}) is {job.status}."
+    if job.kind != "train":
+        raise LabError("Only a training can go on", told, "Start it anew.")
+    if job.status == "done":
+        raise LabError("The job is done", told, "There is nothing left to train.")
+    if job.status not in ("stopped", "failed"):
+        raise LabError("The job has not ended", told, "Wait for it, or cancel it first.")
+    return job
+
+
+def _start(store: Store, id: int) -> None:
+    """Start a process that takes a queued job and outlives this one."""
     store.logs.mkdir(exist_ok=True)
-    with (store.logs / f"{job.id}.log").open("ab") as log:
-        _started[job.id] = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "engine",
-                "worker",
-                "--job",
-                str(job.id),
-                "--store",
-                str(store.root.absolute()),
-            ],
+    command = [sys.executable, "-m", "engine", "worker", "--job", str(id)]
+    with (store.logs / f"{id}.log").open("ab") as log:
+        process = _started[id] = subprocess.Popen(
+            [*command, "--store", str(store.root.absolute())],
             cwd=ROOT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
@@ -61,7 +104,17 @@ def submit(store: Store, kind: JobKind, study: str, spec: dict[str, Any]) -> int
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return job.id
+    try:
+        began = psutil.Process(process.pid).create_time()
+    except psutil.NoSuchProcess:  # it ended, and another thread has cleared it away
+        began = 0.0
+    store.catalog.note_process(id, Process(process.pid, began, socket.gethostname()))
+
+
+def _say(store: Store, id: int, text: str) -> None:
+    store.logs.mkdir(exist_ok=True)
+    with (store.logs / f"{id}.log").open("a", encoding="utf-8") as log:
+        log.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n")
 
 
 def stop(store: Store, id: int) -> None:
@@ -81,9 +134,10 @@ def stop(store: Store, id: int) -> None:
 
 
 def reap(store: Store) -> list[int]:
-    """Mark running jobs of this machine whose process is gone as stopped, and seal the rows they left.
+    """Mark jobs of this machine whose process is gone as stopped, and seal the rows they left.
 
-    Jobs of other machines are left alone: nothing here can tell whether their processes live.
+    A queued job has a process when one was started to take it. Jobs of other machines are left alone:
+    nothing here can tell whether their processes live.
 
     Returns:
         The jobs that were marked.
@@ -96,16 +150,20 @@ def reap(store: Store) -> list[int]:
     gone = [
         job
         for job in jobs.values()
-        if job.status == "running" and job.host == here and not _alive(job.pid, job.process_started)
+        if job.status in ("queued", "running")
+        and job.host == here
+        and not _alive(job.pid, job.process_started)
     ]
+    marked = []
     for job in gone:
+        rest = f"Have the rest with `python -m engine resume {job.id}`." if job.kind == "train" else ""
         error = LabError(
             "The job's process is gone",
             f"Job {job.id} ended without a word: it was killed, or the machine went down.",
-            "Every row that it had written is kept. Start it again to have the rest.",
+            f"Every row that it had written is kept. {rest or 'Start it again.'}",
         )
-        end(store, job, "stopped", error)
-    marked = [job.id for job in gone]
+        if end(store, job, "stopped", error):
+            marked.append(job.id)
     for folder in store.journals.iterdir():
         left = jobs.get(int(folder.name)) if folder.name.isdecimal() else None
         if left is not None and (left.id in marked or left.status not in ("queued", "running")):
@@ -113,17 +171,15 @@ def reap(store: Store) -> list[int]:
     return marked
 
 
-def end(store: Store, job: JobRow, status: JobStatus, error: LabError | None) -> None:
-    """Write down that a job did not come to its own end, and that its unfinished runs did not either."""
-    ended = "failed" if status == "failed" else "stopped"
-    now = datetime.now(UTC)
-    store.catalog.update_runs(
-        {"id": run.id, "status": ended, "finished_at": now}
-        for run in store.catalog.runs(current=False, archived=True)
-        if run.job == job.id and run.status in ("queued", "running")
-    )
+def end(store: Store, job: JobRow, status: JobStatus, error: LabError | None) -> bool:
+    """Write down that a job did not come to its own end, and that its unfinished runs did not either.
+
+    Returns:
+        False, and nothing is changed, when it has ended or gone on in another process since `job` was read.
+    """
     what = None if error is None else {"title": error.title, "message": error.message, "remedy": error.remedy}
-    store.catalog.finish_job(job.id, status, error=what)
+    runs: RunStatus = "failed" if status == "failed" else "stopped"
+    return store.catalog.finish_job(job.id, status, error=what, runs=runs, pid=job.pid)
 
 
 def seal(store: Store, id: int) -> None:

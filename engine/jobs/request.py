@@ -12,6 +12,9 @@ from data.errors import LabError
 from data.rows import JobRow
 from engine.studies import Study, study
 
+CHECKPOINT_SECONDS = 30.0
+"""How often a training keeps what it needs to go on, unless asked otherwise."""
+
 _LARGEST_SEED = 2**31 - 1
 _FORMS = (
     "Give a number of seeds (16 trains seeds 0 to 15) or a range with both ends (4..7 trains 4, 5, 6 and 7)."
@@ -35,6 +38,7 @@ class Request:
         seeds: seeds to train in each arm.
         overrides: the changed settings, as text.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        checkpoint_seconds: how often what is needed to go on is kept; 0 for after every evaluation.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Request:
     seeds: range
     overrides: dict[str, str]
     device: str
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     @property
     def runs(self) -> int:
@@ -59,6 +64,7 @@ class Request:
             "seeds": list(self.seeds),
             "device": self.device,
             "steps": self.study.steps,
+            "checkpoint_seconds": self.checkpoint_seconds,
         }
 
     @property
@@ -74,6 +80,7 @@ def request(
     arms: Sequence[str] | None = None,
     seeds: str | None = None,
     device: str = "auto",
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Request:
     """Return the training of a study, some of its arms and some seeds.
 
@@ -83,9 +90,10 @@ def request(
         arms: names of arms; all when None.
         seeds: ``"16"`` or ``"4..7"``; as many as the study says when None.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        checkpoint_seconds: how often what is needed to go on is kept; 0 for after every evaluation.
 
     Raises:
-        LabError: an unknown study, arm, setting or device, or seeds that cannot be read.
+        LabError: an unknown study, arm, setting or device, seeds that cannot be read, or a time below 0.
     """
     overrides = dict(overrides or {})
     definition = study(name).override(overrides)
@@ -94,7 +102,13 @@ def request(
     which = range(definition.seeds) if seeds is None else read_seeds(seeds)
     if device not in ("auto", "cpu", "cuda"):
         raise LabError("Unknown device", f"There is no device `{device}`.", "Choose auto, cpu or cuda.")
-    return Request(name, definition, names, which, overrides, device)
+    if not 0 <= checkpoint_seconds < math.inf:
+        raise LabError(
+            "Time out of range",
+            f"`checkpoint_seconds` must be at least 0; got {checkpoint_seconds}.",
+            "For example --checkpoint-seconds 30.",
+        )
+    return Request(name, definition, names, which, overrides, device, checkpoint_seconds)
 
 
 def read_seeds(text: str) -> range:
@@ -150,6 +164,8 @@ def measured_seconds(wanted: Request, jobs: Sequence[JobRow]) -> tuple[float, in
     size, nearest = wanted.runs * wanted.study.steps, None
     for job in jobs:
         if job.kind != "train" or job.status != "done" or job.spec.get("study") != wanted.name:
+            continue
+        if job.spec.get("resumed"):  # its last attempt alone lies between start and finish
             continue
         work = len(job.spec["seeds"]) * len(job.spec["arms"]) * job.spec.get("steps", 0)
         if job.started_at and job.finished_at and size / 2 <= work <= size * 2:

@@ -14,6 +14,7 @@ from types import FrameType
 
 import psutil
 
+from data.catalog_jobs import Process
 from data.errors import LabError
 from data.rows import JobRow
 from data.store import Store
@@ -123,17 +124,26 @@ def work(store: Store, id: int, stop: Stop, show: Show | None = None) -> JobRow:
         LabError: there is no such job, it is not queued any more, or it failed in a way that the user can
             mend. A failed job is written down as failed first, whatever it raised.
     """
-    me = psutil.Process()
-    if not store.catalog.claim_job(id, me.pid, me.create_time(), socket.gethostname()):
+    if not store.catalog.claim_job(id, *me()):
         job = store.catalog.job(id)
         raise LabError(
             "The job is taken",
             f"Job {id} ({job.kind} {job.study}) is {job.status}.",
             "See `python -m engine jobs`.",
         )
-    job = store.catalog.job(id)
+    return carry_out(store, store.catalog.job(id), stop, show)
+
+
+def me() -> Process:
+    """Return this process, as the catalogue knows it."""
+    process = psutil.Process()
+    return Process(process.pid, process.create_time(), socket.gethostname())
+
+
+def carry_out(store: Store, job: JobRow, stop: Stop, show: Show | None = None) -> JobRow:
+    """Run a job that this process has taken to its end, as `work` does."""
     try:
-        ending = _run(store, job, Heartbeat(store, id, _UNITS[job.kind], stop, show))
+        ending = _run(store, job, Heartbeat(store, job.id, _UNITS[job.kind], stop, show))
     except BaseException as error:
         told = None if isinstance(error, KeyboardInterrupt) else _told(store, job, error)
         end(store, job, "stopped" if told is None else "failed", told)
@@ -141,8 +151,8 @@ def work(store: Store, id: int, stop: Stop, show: Show | None = None) -> JobRow:
         if told is not None and isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise told from error
         raise
-    store.catalog.finish_job(id, ending.status, result=ending.result)
-    return store.catalog.job(id)
+    store.catalog.finish_job(job.id, ending.status, result=ending.result)
+    return store.catalog.job(job.id)
 
 
 def _run(store: Store, job: JobRow, progress: Progress) -> Ending:

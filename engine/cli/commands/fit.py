@@ -8,7 +8,7 @@ from engine.cli.bar import bar
 from engine.cli.command import Command, Outcome, names, open_lab
 from engine.cli.table import table
 from engine.jobs.fit_request import fit_request, read_states, stored
-from engine.jobs.worker import stop_on_signals, work
+from engine.jobs.worker import carry_out, me, stop_on_signals
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def _run(arguments: Namespace) -> Outcome:
     if row is not None:
         return _outcome(row, row.job, "done", "This fit is there already.")
     with stop_on_signals() as stop, bar() as show:
-        job = work(store, store.catalog.create_job("fit", wanted.study, wanted.spec).id, stop, show)
+        job = carry_out(store, store.catalog.create_job("fit", wanted.study, wanted.spec, me()), stop, show)
     if job.status != "done" or job.result is None:
         data = {"job": job.id, "study": job.study, "status": job.status, "analysis": None}
         return Outcome(f"Job {job.id} is {job.status}; nothing is kept of an unfinished fit.", data, 130)

@@ -1,15 +1,12 @@
 """`train`: train a study's seeds and arms together, in the foreground."""
 
-import time
 from argparse import ArgumentParser, Namespace
 
 from data.errors import LabError
 from data.store import locate
-from engine.cli.bar import bar
 from engine.cli.command import Command, Outcome, names, open_lab
-from engine.jobs.progress import duration
-from engine.jobs.request import request, require_space
-from engine.jobs.worker import stop_on_signals, work
+from engine.cli.foreground import foreground
+from engine.jobs.request import CHECKPOINT_SECONDS, request, require_space
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -28,39 +25,34 @@ def _arguments(parser: ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change a setting, for example epochs=20",
     )
+    parser.add_argument(
+        "--checkpoint-seconds",
+        type=float,
+        default=CHECKPOINT_SECONDS,
+        metavar="S",
+        help=f"how often to keep what `resume` goes on from (default: {CHECKPOINT_SECONDS:g})",
+    )
 
 
 def _run(arguments: Namespace) -> Outcome:
     wanted = request(
-        arguments.study, _settings(arguments.set), arguments.arms, arguments.seeds, arguments.device
+        arguments.study,
+        _settings(arguments.set),
+        arguments.arms,
+        arguments.seeds,
+        arguments.device,
+        arguments.checkpoint_seconds,
     )
     # With torch, which the other commands do without.
-    from engine.jobs.train import require_same
-    from engine.training.loop import require_trainable
+    from engine.jobs.declaration import require_same
+    from engine.training.readiness import require_trainable
 
     require_trainable(wanted.study, wanted.arms, wanted.device)
     require_space(wanted, locate(arguments.store))
     store = open_lab(arguments, create=True)
     require_same(store, wanted.study)
-    began = time.monotonic()
-    with stop_on_signals() as stop, bar() as show:
-        job = store.catalog.create_job("train", wanted.study.name, wanted.spec)
-        job = work(store, job.id, stop, show)
-    seconds = time.monotonic() - began
-    result = job.result or {}
-    data = {
-        "job": job.id,
-        "study": job.study,
-        "status": job.status,
-        "runs": result.get("runs", 0),
-        "rows": result.get("rows", 0),
-        "seconds": round(seconds, 3),
-    }
-    text = (
-        f"Job {job.id} is {job.status}: {data['runs']:,} runs and {data['rows']:,} rows of `{job.study}` "
-        f"in {duration(seconds)}, kept in {store.root}."
-    )
-    return Outcome(text, data, 0 if job.status == "done" else 130)
+    name, spec = wanted.study.name, wanted.spec
+    return foreground(store, lambda process: store.catalog.create_job("train", name, spec, process))
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:
@@ -77,4 +69,4 @@ def _settings(pairs: list[str]) -> dict[str, str]:
     return settings
 
 
-COMMAND = Command("train", "Train a study; Ctrl-C stops it and keeps its rows.", _arguments, _run)
+COMMAND = Command("train", "Train a study; Ctrl-C stops it, `resume` goes on.", _arguments, _run)

@@ -65,6 +65,7 @@ def test_a_request_keeps_the_studys_order_of_arms() -> None:
         "seeds": [3, 4],
         "device": "auto",
         "steps": 64,
+        "checkpoint_seconds": 30.0,
     }
     assert wanted.runs == 4
 

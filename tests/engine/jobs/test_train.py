@@ -6,6 +6,7 @@ import pytest
 from data.errors import LabError
 from data.store import open_store
 from engine.jobs import train
+from engine.jobs.declaration import require_same
 from engine.studies import study
 
 SMALL = {"epochs": "1", "model.width": "8", "evaluate_every": "8"}
@@ -70,10 +71,10 @@ def test_a_training_that_is_stopped_keeps_its_rows(store):
 def test_runs_of_two_definitions_are_never_mixed(store):
     job, wanted = started(store)
     train.run(store, job.id, lambda *_: False)
-    train.require_same(store, wanted)
-    train.require_same(store, dataclasses.replace(wanted, claim="Another sentence.", seeds=3))
+    require_same(store, wanted)
+    require_same(store, dataclasses.replace(wanted, claim="Another sentence.", seeds=3))
     with pytest.raises(LabError, match="another lr, momentum"):
-        train.require_same(store, dataclasses.replace(wanted, lr=0.5, momentum=0.5))
+        require_same(store, dataclasses.replace(wanted, lr=0.5, momentum=0.5))
 
 
 def test_a_run_without_an_end_has_no_final_level(store):
