@@ -1,7 +1,7 @@
 """The least-squares optima of a linear read-out whose features training does not move."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -38,7 +38,9 @@ class FixedFeatures:
         self._features, self._optima = features, optima
 
     @classmethod
-    def of(cls, ensemble: Ensemble, study: Study, data: DeviceData, seeds: Sequence[int]) -> Self | None:
+    def of(
+        cls, ensemble: Ensemble, study: Study, data: DeviceData, seeds: Sequence[int]
+    ) -> "FixedFeatures | None":
         """Return them where a metric asks for them and the model is linear on fixed features; else None."""
         model = ensemble.skeleton
         asked = any(study.cadence.get(name) for name in _ASKING)
@@ -59,7 +61,7 @@ class FixedFeatures:
         return cls(features, Optima(matrices[:-2], matrices[-2], matrices[-1]))
 
     def known(self, parameters: Stacked) -> dict[str, Any]:
-        """Return what the metrics need, at these weights."""
+        """Return what the metrics need, at these weights, which it may hold on to."""
         matrix = LinearNetwork.readout(parameters)
         return {"matrix": matrix, "features": self._features, "optima": self._optima}
 

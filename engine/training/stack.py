@@ -240,11 +240,12 @@ class Stack:
         known = Known(gradients, updates, growth)
         if self._tail is not None:
             known = known._replace(tail=self._tail.mean())
+        ensemble = self.ensemble.snapshot()
         if self._fixed is not None:
-            known = known._replace(**self._fixed.known(self.ensemble.parameters))
+            known = known._replace(**self._fixed.known(ensemble.parameters))
         return Snapshot(
             self._task,
-            self.ensemble.snapshot(),
+            ensemble,
             self._initial,
             self._data,
             self._orders,

@@ -1,0 +1,10 @@
+import pytest
+
+from engine.datasets import datasets
+from tests.engine.training.toys import TOYS
+
+
+@pytest.fixture(autouse=True)
+def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, toy in TOYS.items():
+        monkeypatch.setitem(datasets(), name, toy)
