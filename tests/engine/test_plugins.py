@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from engine.plugins import discover
+from engine.plugins import discover, discover_classes
 
 
 @pytest.fixture
@@ -28,3 +28,17 @@ def test_a_malformed_file_fails_with_its_name_and_what_is_missing(package, text)
     (package / "broken.py").write_text(text)
     with pytest.raises(TypeError, match=r"things_to_find\.broken.*`THING`.*`int`"):
         discover("things_to_find", "THING", int)
+
+
+def test_a_class_is_found_by_what_it_inherits(package):
+    (package / "first_thing.py").write_text("class THING(dict): pass")
+    found = discover_classes("things_to_find", "THING", dict)
+    assert list(found) == ["first-thing"]
+    assert issubclass(found["first-thing"], dict)
+
+
+@pytest.mark.parametrize("text", ["", "THING = {}", "class THING(list): pass"])
+def test_a_class_of_another_kind_fails_with_its_file_and_what_is_missing(package, text):
+    (package / "first_thing.py").write_text(text)
+    with pytest.raises(TypeError, match=r"things_to_find\.first_thing.*`THING`.*subclass of `dict`"):
+        discover_classes("things_to_find", "THING", dict)
