@@ -162,7 +162,7 @@ def _archived(path: Path, classes: int) -> Iterator[tuple[str, bytes]]:
     wanted = {*version.train, version.test}
     seen: list[str] = []
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, "r:gz") as archive:
             for member in archive:
                 name = Path(member.name).name
                 seen.append(name)

@@ -18,7 +18,7 @@ def shape(p: int = 113, train_share: float = 0.3, operation: str = "add", **_: A
     """
     require_at_least(2, p=p)
     require_setting(operation in OPERATIONS, "operation", f"one of {', '.join(OPERATIONS)}", operation)
-    rows = int(train_share * p * p)
+    rows = int(train_share * p * p) if 0 < train_share < 1 else 0
     require_setting(
         0 < rows < p * p, "train_share", "above 0 and below 1, with rows on both sides", train_share
     )

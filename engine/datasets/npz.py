@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile
 
@@ -152,8 +153,8 @@ def _stream(file: Path, name: str) -> Iterator[IO[bytes]]:
                 )
             with archive.open(members[0] if alone else f"{name}.npy") as member:
                 yield member
-    except (BadZipFile, EOFError, ValueError, zlib.error, NotImplementedError) as error:
-        raise LabError("Damaged file", f"`{name}` of `{file}` cannot be read: {error}", SAVE) from error
+    except (BadZipFile, EOFError, OSError, RuntimeError, TokenError, ValueError, zlib.error) as error:
+        raise LabError("Unreadable file", f"`{name}` of `{file}` cannot be read: {error}", SAVE) from error
 
 
 def _header(file: Path, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
