@@ -33,7 +33,8 @@ def compute(state: State) -> Float[Tensor, " seeds"]:
         image: dict[str, Tensor] = vjp(grad(loss), parameters)[1](tangents)[0]
         return torch.cat([image[name].flatten() for name in shapes])
 
-    multiply = vmap(product, chunk_size=at_once(inputs))
+    # A second derivative keeps every activation several times, where an evaluation keeps none.
+    multiply = vmap(product, chunk_size=max(1, at_once(inputs) // 8))
     start = torch.randn(sum(sizes), generator=torch.Generator().manual_seed(0), dtype=first.dtype)
     starts = (start / start.norm()).to(first.device).expand(len(first), -1)
     return largest_eigenvalues(lambda vectors: multiply(parameters, vectors), starts, PRODUCTS)
