@@ -4,7 +4,7 @@ from jaxtyping import Bool, Float, Num
 from torch import Tensor
 from torch.nn import functional
 
-from engine.datasets import Task
+from engine.tasks import Task
 
 
 def losses(

@@ -3,10 +3,10 @@
 from functools import cache
 
 from data.errors import LabError
-from engine.datasets._dataset import Dataset, Shape, Split, Task
+from engine.datasets._dataset import Dataset, Shape, Split
 from engine.plugins import discover
 
-__all__ = ["Dataset", "Shape", "Split", "Task", "dataset", "datasets"]
+__all__ = ["Dataset", "Shape", "Split", "dataset", "datasets"]
 
 
 @cache

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Num
 
-Task = Literal["classes", "signs", "values"]
-"""``classes``: whole numbers from 0, cross-entropy. ``signs``: -1.0 or 1.0, logistic loss of one output.
-``values``: numbers, squared error summed over the last axis."""
+from engine.tasks import Task
 
 
 class Shape(NamedTuple):
@@ -17,7 +15,8 @@ class Shape(NamedTuple):
 
     Attributes:
         train_rows: examples in the training split.
-        inputs: shape of one example, for example (64,), (1, 28, 28), (steps, channels) or, of tokens, (length,).
+        inputs: shape of one example: (features,), (channels, height, width), (steps, channels), or (length,)
+            of tokens.
         outputs: number of classes; 1 for signs; length of the last axis of the targets for values.
         task: what the targets are.
         tokens: size of the vocabulary where inputs are whole numbers; None where they are measurements.

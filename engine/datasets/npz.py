@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Num
 
 from data.errors import LabError
-from engine.datasets._dataset import Dataset, Shape, Split, Task
+from engine.datasets._dataset import Dataset, Shape, Split
 from engine.datasets._settings import defaults, require_at_least
 from engine.datasets._user_files import Stamp, require_checksum, stamp, user_path
+from engine.tasks import Task
 
 NAMES = ("train_inputs", "train_targets", "test_inputs", "test_targets")
 SAVE = f"Save it with np.savez(path, {', '.join(f'{name}=...' for name in NAMES)})."

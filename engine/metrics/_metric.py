@@ -10,9 +10,9 @@ from jaxtyping import Float, Num
 from torch import Tensor
 from torch.func import vmap
 
-from engine.datasets import Task
 from engine.losses import correct, losses
 from engine.metrics._weights import Weights
+from engine.tasks import Task
 
 
 @dataclass(frozen=True)

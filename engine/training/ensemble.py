@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, jacrev, stack_module_state, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from engine.datasets import Task
 from engine.losses import losses
+from engine.tasks import Task
 
 Stacked = dict[str, Tensor]
 Build = Callable[[], nn.Module]

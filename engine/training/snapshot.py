@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from engine.datasets import Task
 from engine.metrics import Optima, State, Weights, metrics
+from engine.tasks import Task
 from engine.training.device_data import DeviceData
 from engine.training.ensemble import Ensemble, Stacked
 from engine.training.record import Rows
