@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import grad, vjp, vmap
 
+from engine.at_once import at_once
 from engine.losses import losses
-from engine.metrics._at_once import at_once
 from engine.metrics._metric import Metric, State
 
 ROWS = 256

@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import vmap
 
-from engine.metrics._at_once import at_once
+from engine.at_once import at_once
 from engine.metrics._metric import Metric, State, mean_loss
 
 

@@ -36,7 +36,7 @@ class Column(NamedTuple):
 
 BATCH_LOSS = Column(
     label="Batch loss",
-    unit="",
+    unit="nats",
     formula="mean loss of the batch of the step just taken, before its update",
     source="the usual definition",
     log=True,
@@ -48,7 +48,8 @@ def columns(study: Study, arms: Sequence[str]) -> dict[str, Column]:
 
     One replica of each arm takes one step to tell which metrics its model has, and for which layers.
     """
-    known, found = metrics(), {"batch_loss": BATCH_LOSS}
+    known, values = metrics(), study.shape.task == "values"
+    found = {"batch_loss": BATCH_LOSS._replace(unit="" if values else "nats")}
     names: dict[str, None] = {}
     for arm in arms:
         alone = study.of(arm)
@@ -67,6 +68,8 @@ def columns(study: Study, arms: Sequence[str]) -> dict[str, Column]:
         layer, _, metric = name.rpartition("/")
         told = known[metric]
         label = f"{told.label}, {layer}" if layer else told.label
-        formula = told.formula.removeprefix("mean over weight matrices W of ") if layer else told.formula
-        found[name] = Column(label, told.unit, formula, told.source, told.log)
+        formula = f"of `{layer}` alone: {told.formula}" if layer else told.formula
+        # Losses of values are in squared units of the targets, which have no name.
+        unit = "" if values and told.unit == "nats" else told.unit
+        found[name] = Column(label, unit, formula, told.source, told.log)
     return found

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, jacrev, stack_module_state, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from engine.at_once import at_once
 from engine.losses import losses
 from engine.tasks import Task
 
@@ -18,12 +19,6 @@ Stacked = dict[str, Tensor]
 Build = Callable[[], nn.Module]
 Step = Callable[[Stacked, Tensor, Tensor], tuple[Stacked, Tensor]]
 
-
-# Evaluations see all rows at once. On a CPU a few replicas at a time keep the activations small: for 32
-# replicas of the demo study an evaluation took 0.25 to 0.27 s, where all in one call took 0.28 s. A GPU
-# wants them all, up to what leaves room for their activations.
-_CACHED_BYTES = 1 << 20
-_GPU_BYTES = 1 << 28
 
 _NONLINEAR = (nn.ReLU, nn.GELU, nn.Tanh, nn.SiLU, nn.Sigmoid, nn.LeakyReLU, nn.Softplus)
 
@@ -195,7 +190,7 @@ class Ensemble:
 
     def outputs(self, inputs: Num[Tensor, "examples *example"]) -> Float[Tensor, "seeds examples *output"]:
         """Return every replica's outputs on the same examples, normalized as one batch."""
-        forward = vmap(self.forward, in_dims=(0, None), chunk_size=_replicas_at_once(inputs))
+        forward = vmap(self.forward, in_dims=(0, None), chunk_size=at_once(inputs))
         outputs: Tensor = forward(self.parameters, inputs)
         return outputs
 
@@ -217,9 +212,7 @@ class Ensemble:
 
         if not names:
             return {}
-        seen: Stacked = vmap(watch, in_dims=(0, None), chunk_size=_replicas_at_once(inputs))(
-            self.parameters, inputs
-        )
+        seen: Stacked = vmap(watch, in_dims=(0, None), chunk_size=at_once(inputs))(self.parameters, inputs)
         return seen
 
     def batch_losses(
@@ -233,7 +226,7 @@ class Ensemble:
             return self._example_losses(parameters, inputs, targets).mean()
 
         over_batches = vmap(mean, in_dims=(None, 0, 0))
-        forward = vmap(over_batches, chunk_size=_replicas_at_once(inputs[0]))
+        forward = vmap(over_batches, chunk_size=at_once(inputs[0]))
         means: Tensor = forward(self.parameters, inputs, targets)
         return means
 
@@ -275,9 +268,3 @@ def initial(build: Build, seeds: Sequence[int], device: torch.device, dtype: tor
             "keeps no running statistics here: use engine.models._batch_norm."
         )
     return {name: value.detach().to(device) for name, value in parameters.items()}
-
-
-def _replicas_at_once(inputs: Tensor) -> int | None:
-    """Return how many replicas to evaluate together on inputs of this size."""
-    room = _CACHED_BYTES if inputs.device.type == "cpu" else _GPU_BYTES
-    return max(1, room // (inputs.numel() * inputs.element_size()))
