@@ -2,7 +2,7 @@
 
 import torch
 
-from engine.metrics._at_once import at_once
+from engine.at_once import at_once
 
 
 def test_the_larger_the_inputs_the_fewer_replicas_but_always_one():
