@@ -39,6 +39,7 @@ class Request:
         overrides: the changed settings, as text.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         checkpoint_seconds: how often what is needed to go on is kept; 0 for after every evaluation.
+        compiled: whether torch compiles the training step.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Request:
     overrides: dict[str, str]
     device: str
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    compiled: bool = False
 
     @property
     def runs(self) -> int:
@@ -65,6 +67,7 @@ class Request:
             "device": self.device,
             "steps": self.study.steps,
             "checkpoint_seconds": self.checkpoint_seconds,
+            "compiled": self.compiled,
         }
 
     @property
@@ -81,6 +84,7 @@ def request(
     seeds: str | None = None,
     device: str = "auto",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    compiled: bool = False,
 ) -> Request:
     """Return the training of a study, some of its arms and some seeds.
 
@@ -91,6 +95,7 @@ def request(
         seeds: ``"16"`` or ``"4..7"``; as many as the study says when None.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         checkpoint_seconds: how often what is needed to go on is kept; 0 for after every evaluation.
+        compiled: whether torch compiles the training step.
 
     Raises:
         LabError: an unknown study, arm, setting or device, seeds that cannot be read, or a time below 0.
@@ -108,7 +113,7 @@ def request(
             f"`checkpoint_seconds` must be at least 0; got {checkpoint_seconds}.",
             "For example --checkpoint-seconds 30.",
         )
-    return Request(name, definition, names, which, overrides, device, checkpoint_seconds)
+    return Request(name, definition, names, which, overrides, device, checkpoint_seconds, compiled)
 
 
 def read_seeds(text: str) -> range:

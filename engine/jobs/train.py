@@ -111,6 +111,7 @@ class _Training:
             spec = store.catalog.amend_spec(job_id, resumed=spec.get("resumed", 0) + 1)
             self._go_on(rows)
         self._at_once: int | None = at_once
+        self._compiled = bool(spec.get("compiled"))
         self._stacks = [set(part) for part in groups(self._wanted, self._replicas, at_once)]
         self._ledger = Ledger(rows)
         self._rounds = Rounds(spec.get("checkpoint_seconds", CHECKPOINT_SECONDS), self._still_training)
@@ -160,7 +161,11 @@ class _Training:
             began = time.monotonic() - writer.seconds
             flushed = advanced = time.monotonic()
             stretches = train(
-                *(self._wanted, self._replicas, self._device), self._due, self._states(), self._at_once
+                *(self._wanted, self._replicas, self._device),
+                self._due,
+                self._states(),
+                self._at_once,
+                self._compiled,
             )
             with closing(cast(Generator[Stretch, None, None], stretches)):
                 for stretch in stretches:

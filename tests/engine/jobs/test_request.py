@@ -66,6 +66,7 @@ def test_a_request_keeps_the_studys_order_of_arms() -> None:
         "device": "auto",
         "steps": 64,
         "checkpoint_seconds": 30.0,
+        "compiled": False,
     }
     assert wanted.runs == 4
 
