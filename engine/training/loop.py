@@ -112,11 +112,12 @@ def _train(
     pool: ThreadPoolExecutor,
 ) -> Iterator[Stretch]:
     standing = {state.stack: state for state in states}
-    stacks = []
+    stacks, splits = [], dict[float, DeviceData]()
     for number, members in enumerate(groups(study, replicas, at_once)):
-        arm = next(iter(members.values())).arm
-        data = DeviceData.of(study.of(arm), device)
-        stacks.append(Stack(study, members, data, number, compiled))
+        alone = study.of(next(iter(members.values())).arm)
+        if alone.label_noise not in splits:  # in nothing else do the data of two arms differ
+            splits[alone.label_noise] = DeviceData.of(alone, device)
+        stacks.append(Stack(study, members, splits[alone.label_noise], number, compiled))
         if number in standing:
             stacks[-1].restore(standing[number])
     whole = [stack.members * stack.steps for stack in stacks]
@@ -143,7 +144,7 @@ def _train(
             converged = _converged(stack.study, rows[-1])
             left = np.isin(stack.indices, [one.replica for one in converged])
             if left.any():
-                if stack.step < stack.steps:
+                if stack.step < stack.steps and stack.step not in stack.study.checkpoints:
                     kept.append(stack.weights(left))
                 stack.keep(~left)
         elif advance.snapshot is not None:

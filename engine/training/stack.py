@@ -90,7 +90,8 @@ class Stack:
         self._optimizer = StackedOptimizer(self.ensemble.parameters, self.study)
         asked = {name for name, every in self.study.cadence.items() if every}
         self._twin = Twin(self.ensemble, self.study, self._seeds) if "lyapunov" in asked else None
-        self._tail = TailAverage(self.study.epochs) if "tail_average_risk" in asked else None
+        rounds = -(-self.steps // self._batches)  # more than epochs where a round is a subset
+        self._tail = TailAverage(rounds) if "tail_average_risk" in asked else None
         self._fixed = FixedFeatures.of(self.ensemble, self.study, data, self._seeds) if asked else None
         self._epoch = -1
         self._orders = torch.empty(0)

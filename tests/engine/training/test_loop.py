@@ -1,159 +1,236 @@
 import dataclasses
-from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
 from data.errors import LabError
-from engine.datasets import dataset
-from engine.studies import Arm, study
+from engine.metrics import Metric, metrics
+from engine.studies import Arm
+from engine.training.device_data import DeviceData
 from engine.training.loop import choose_device, replicas_of, train
-from engine.training.stack import DeviceData, Stack
-
-CPU = torch.device("cpu")
-
-
-def tiny(**changes):
-    return dataclasses.replace(study("digits-shuffling"), **({"epochs": 2, "dtype": "float64"} | changes))
-
-
-def collect(wanted, replicas):
-    seen, done, diverged = {}, [], []
-    for stretch in train(wanted, replicas, CPU):
-        done.append(stretch.steps_done)
-        diverged += stretch.diverged
-        for rows in stretch.rows:
-            for at, which in enumerate(rows.replicas):
-                key = (int(which), int(rows.steps[at]))
-                assert key not in seen, f"row {key} came twice"
-                seen[key] = {name: float(values[at]) for name, values in rows.columns.items()} | {
-                    "epoch": rows.epochs[at]
-                }
-    return seen, done, diverged
+from engine.training.record import Replica
+from tests.engine.training.toys import CPU, ROWS, ran, seeds, toy
 
 
 def test_every_run_has_one_row_a_step_and_metrics_at_the_cadence():
-    wanted = tiny(evaluate_every=24)
-    replicas = replicas_of(wanted, [], [0, 3])
-    seen, done, _ = collect(wanted, replicas)
-    assert sorted(seen) == [(index, step) for index in range(8) for step in range(wanted.steps + 1)]
-    assert done[-1] == wanted.steps * len(replicas)
+    study = toy(arms=(Arm("a", "SS"), Arm("b", "RR", {"norm": "none"})), evaluate_every=6)
+    replicas = seeds(study, 0, 3)
+    got = ran(study, replicas)
+    assert sorted(got.rows) == [(index, step) for index in range(4) for step in range(study.steps + 1)]
+    done = [stretch.steps_done for stretch in got.stretches]
     assert done == sorted(done)
-    for (_, step), columns in seen.items():
-        assert ("batch_loss" in columns) == (step > 0)
-        evaluated = step % 24 == 0 or step == wanted.steps
-        assert ("full_batch_risk" in columns) == evaluated
-        assert ("gradient_norm" in columns) == (evaluated and step > 0)
-        assert columns["epoch"] == pytest.approx(step / 32)
+    assert done[-1] == study.steps * len(replicas)
+    for (_, step), row in got.rows.items():
+        assert ("batch_loss" in row) == (step > 0)
+        evaluated = step % 6 == 0 or step == study.steps
+        assert ("full_batch_risk" in row) == evaluated
+        assert ("gradient_norm" in row) == (evaluated and step > 0)
+        assert row["epoch"] == pytest.approx(step // 4 + min(step % 4 * 8, ROWS) / ROWS)
 
 
-def test_own_batch_risk_is_the_mean_over_the_batches_about_to_be_seen():
-    wanted = tiny(batch_size=48, evaluate_every=22)  # 1024 = 21 x 48 + 16: an epoch is 22 steps
-    replicas = replicas_of(wanted, ["RR"], [2])
-    data = DeviceData.of(dataset("digits").load(), CPU, torch.float64)
-    stack = Stack(wanted, {0: replicas[0]}, data)
-    _, _, snapshot = stack.advance(22)
-    got = snapshot.measure().columns["own_batch_risk"][0]
-    from engine.training.orderings import ordering
-
-    order = ordering("RR").order(1024, 2, 1)
-    weights = {name: value[0] for name, value in stack._ensemble.parameters.items()}
-
-    def logits(inputs):
-        for layer in range(3):
-            inputs = inputs @ weights[f"layers.{2 * layer}.weight"].T
-            inputs = (inputs - inputs.mean(0)) / (inputs.var(0, correction=0) + 1e-5).sqrt()
-            inputs = (
-                inputs * weights[f"layers.{2 * layer + 1}.weight"] + weights[f"layers.{2 * layer + 1}.bias"]
-            )
-        return inputs @ weights["layers.6.weight"].T + weights["layers.6.bias"]
-
-    total = 0.0
-    for start in range(0, 1024, 48):
-        rows_ = order[start : start + 48]
-        logp = torch.log_softmax(logits(data.train[0][rows_]), 1)
-        total -= logp[torch.arange(len(rows_)), data.train[1][rows_]].sum().item()
-    assert got == pytest.approx(total / 1024, abs=1e-12)
+def test_epochs_count_the_examples_visited_where_a_round_is_a_subset():
+    study = toy(ordering="RS2", fraction=0.5, evaluate_every=20)  # rounds of 13 examples: 8 and 5
+    rows = ran(study, seeds(study, 0)).rows
+    for step in (1, 2, 3, 4):
+        assert rows[0, step]["epoch"] == pytest.approx((8, 13, 21, 26)[step - 1] / ROWS)
 
 
-def poisoned(wanted, replicas, victim):
-    """Train two stretches with one replica's weights made NaN before the second."""
-    stack = Stack(
-        wanted, dict(enumerate(replicas)), DeviceData.of(dataset("digits").load(), CPU, torch.float64)
-    )
-    stack.advance(16)
-    if victim is not None:
-        for value in stack._ensemble.parameters.values():
-            value[victim] = torch.nan
-    losses, diverged, snapshot = stack.advance(32)
-    return [losses, snapshot.measure()], diverged, stack
+def test_metrics_are_measured_on_their_cadence_and_at_both_ends():
+    cadence = {"l2": 4, "l1": 8, "trace": 0, "distance_from_init": 12}
+    study = toy(evaluate_every=4, epochs=7, cadence=cadence, batch_size=13)  # 14 steps
+    got = ran(study, seeds(study, 0))
+    at = {
+        name: set(got.column(name))
+        for name in ("l2", "l1", "trace", "distance_from_init", "mean_w", "sharpness")
+    }
+    every = {0, 4, 8, 12, 14}
+    assert at == {
+        "l2": every,
+        "l1": {0, 8, 14},
+        "trace": set(),
+        "distance_from_init": {0, 12, 14},
+        "mean_w": every,
+        "sharpness": set(),
+    }
 
 
-def test_a_diverged_seed_is_frozen_recorded_and_touches_no_neighbour():
-    wanted = tiny(evaluate_every=16, momentum=0.9)
-    replicas = replicas_of(wanted, ["SS", "RR"], [0, 1, 2])
-    clean, none, _ = poisoned(wanted, replicas, None)
-    rows, diverged, stack = poisoned(wanted, replicas, 1)
-    assert none == []
-    assert [(lost.replica, lost.step, lost.what) for lost in diverged] == [(1, 17, "batch_loss is nan")]
-    assert list(stack.indices) == [0, 2, 3, 4, 5]
-    per_replica = Counter(int(which) for part in rows for which in part.replicas)
-    assert per_replica == {0: 16, 1: 1, 2: 16, 3: 16, 4: 16, 5: 16}
-    survivors = [0, 2, 3, 4, 5]
-    for name, values in rows[-1].columns.items():
-        np.testing.assert_allclose(values, clean[-1].columns[name][survivors], rtol=0, atol=1e-12)
-
-
-def test_a_divergence_found_late_is_reported_at_its_step():
-    """On a GPU the losses are looked at once a stretch; the rows are the same."""
-    wanted = tiny(evaluate_every=16, lr=1e6, epochs=1)
-    replicas = replicas_of(wanted, ["RR no BN"], [0, 1])
-    data = DeviceData.of(dataset("digits").load(), CPU, torch.float64)
-    results = []
-    for look_every in (1, 16):
-        stack = Stack(wanted, dict(enumerate(replicas)), data)
-        stack._look_every = look_every
-        losses, diverged, snapshot = stack.advance(16)
-        assert snapshot is None
-        cells = {
-            (int(which), int(step)): loss
-            for which, step, loss in zip(
-                losses.replicas, losses.steps, losses.columns["batch_loss"], strict=True
-            )
+def test_checkpoints_are_kept_at_their_steps_and_at_the_end():
+    arms = (Arm("a", "SS"), Arm("b", "RR"), Arm("c", "SS", training={"epochs": 2}))
+    study = toy(arms=arms, checkpoints=(0, 10), batch_size=13, epochs=8)
+    got = ran(study, seeds(study, 0, 5))
+    expected = {(which, step) for which in range(4) for step in (0, 10, 16)}
+    assert got.kept.keys() == expected | {(which, step) for which in (4, 5) for step in (0, 4)}
+    for (which, step), weights in got.kept.items():
+        assert {name: value.shape for name, value in weights.items()} == {
+            "hidden.0.linear.weight": (6, 5),
+            "hidden.0.norm.weight": (6,),
+            "hidden.0.norm.bias": (6,),
+            "head.weight": (3, 6),
+            "head.bias": (3,),
         }
-        results.append((sorted(diverged), cells))
-    assert len(results[0][0]) == 2
-    assert results[0][0] == results[1][0]
-    assert results[0][1].keys() == results[1][1].keys()
-    for key, loss in results[0][1].items():
-        np.testing.assert_equal(loss, results[1][1][key])
+        norms = [np.linalg.norm(weights[name]) for name in ("hidden.0.linear.weight", "head.weight")]
+        assert np.mean(norms) == pytest.approx(got.rows[which, step]["l2"], rel=1e-12)
+    # The same seed begins at the same weights in every arm.
+    for name, value in got.kept[0, 0].items():
+        assert (value == got.kept[2, 0][name]).all()
+
+
+def test_a_run_that_reaches_its_goal_ends_there_and_changes_no_other():
+    study = toy(batch_size=13, epochs=15, evaluate_every=5, checkpoints=(10,))
+    free = ran(study, seeds(study, 0, 1, 2, 3))
+    risks = [free.column("full_batch_risk", which) for which in range(4)]
+    goal = sorted(min(one.values()) for one in risks)[1] + 1e-6  # two of four reach it
+    got = ran(dataclasses.replace(study, stop_below={"full_batch_risk": goal}), seeds(study, 0, 1, 2, 3))
+    ends = {
+        which: next((step for step, risk in risks[which].items() if risk <= goal), None) for which in range(4)
+    }
+    assert sum(end is not None for end in ends.values()) == 2
+    assert {one.replica: one.step for one in got.converged} == {
+        which: end for which, end in ends.items() if end
+    }
+    assert all(f"at or below {goal:g}" in one.what for one in got.converged)
+    for which, end in ends.items():
+        rows = {step for one, step in got.rows if one == which}
+        assert rows == set(range((end or study.steps) + 1))
+        assert (which, end or study.steps) in got.kept
+        for step in rows:
+            for name, value in free.rows[which, step].items():
+                np.testing.assert_allclose(got.rows[which, step][name], value, rtol=0, atol=1e-12)
+    assert got.stretches[-1].steps_done == 4 * study.steps
+
+
+def test_a_run_stops_above_a_goal_too_and_at_a_checkpoint_its_weights_are_kept_once():
+    study = toy(evaluate_every=5, checkpoints=(5,), stop_above={"train_accuracy": 0.01})
+    got = ran(study, seeds(study, 0, 1))
+    assert {(one.replica, one.step) for one in got.converged} == {(0, 5), (1, 5)}
+    assert got.kept.keys() == {(0, 5), (1, 5)}
+    assert max(step for _, step in got.rows) == 5
+
+
+DIVERGING = {"model_settings": {"width": 6, "depth": 1}, "batch_size": 13, "epochs": 16, "evaluate_every": 7}
+
+
+def test_a_loss_above_the_bound_ends_a_run_and_no_other():
+    study = toy(lr=5.0, loss_bound=3.0, **DIVERGING)
+    free = ran(dataclasses.replace(study, loss_bound=None), seeds(study, 0, 1, 2, 3))
+    got = ran(study, seeds(study, 0, 1, 2, 3))
+    ends = {}
+    for which in range(4):
+        losses = free.column("batch_loss", which)
+        ends[which] = next((step for step, loss in losses.items() if loss > 3.0), study.steps)
+    assert {lost.replica: lost.step for lost in got.diverged} == {
+        which: end for which, end in ends.items() if end < study.steps
+    }
+    assert 0 < len(got.diverged) < 4
+    for which, end in ends.items():
+        assert {step for one, step in got.rows if one == which} == set(range(end + 1))
+        assert (which, end) in got.kept
+        got_losses = got.losses(which)
+        np.testing.assert_allclose(got_losses, free.losses(which)[:end], rtol=1e-12)
+    assert got.stretches[-1].steps_done == 4 * study.steps
 
 
 def test_training_goes_on_when_every_seed_of_a_stack_diverged():
-    wanted = tiny(lr=1e6, evaluate_every=16)
-    replicas = replicas_of(wanted, ["SS", "SS no BN"], [0, 1])
-    seen, done, diverged = collect(wanted, replicas)
-    assert {lost.replica for lost in diverged} >= {2, 3}
-    assert done[-1] == wanted.steps * len(replicas)
-    last = {lost.replica: lost.step for lost in diverged}
-    for index, step in last.items():
-        assert max(at for which, at in seen if which == index) == step
-        assert not np.isfinite(seen[index, step]["batch_loss"])
+    arms = (Arm("fine", "SS"), Arm("wild", "SS", training={"lr": 1e200}))
+    study = toy(arms=arms, **DIVERGING)
+    got = ran(study, seeds(study, 0, 1))
+    assert {lost.replica for lost in got.diverged} == {2, 3}
+    for lost in got.diverged:
+        assert max(step for which, step in got.rows if which == lost.replica) == lost.step
+        assert not np.isfinite(got.rows[lost.replica, lost.step]["batch_loss"])
+    assert (0, study.steps) in got.rows
+    assert got.stretches[-1].steps_done == 4 * study.steps
 
 
 def test_arms_of_one_architecture_share_a_stack_whatever_their_ordering():
-    wanted = dataclasses.replace(
-        tiny(epochs=1), arms=(Arm("a", "SS"), Arm("b", "WR"), Arm("c", "RS2")), comparisons=()
+    arms = (Arm("a", "SS"), Arm("b", "WR"), Arm("c", "GraB"), Arm("d", "RS2", {}, {"fraction": 0.5}))
+    study = toy(arms=arms, batch_size=13, evaluate_every=5)
+    got = ran(study, seeds(study, 0), due=lambda: True)
+    assert {stretch.state.stack for stretch in got.stretches if stretch.state} == {0, 1}
+    assert len(got.rows) == 4 * (study.steps + 1)
+
+
+def test_stacks_share_one_copy_of_the_same_data(monkeypatch):
+    loads, load = [], DeviceData.of
+    monkeypatch.setattr(
+        "engine.training.loop.DeviceData.of", lambda *args: (loads.append(args[0]), load(*args))[1]
     )
-    seen, _, _ = collect(wanted, replicas_of(wanted, [], [0]))
-    assert len(seen) == 3 * (wanted.steps + 1)
+    noisy = Arm("c", "RR", training={"label_noise": 0.2})
+    study = toy(arms=(Arm("a", "RR"), Arm("b", "RR", {"width": 3}), noisy), epochs=1)
+    got = ran(study, seeds(study, 0, 1, 2), at_once=2)
+    assert [alone.label_noise for alone in loads] == [0.0, 0.2]
+    # Two seeds of the noisy arm share a stack: its labels are its own, the others' are clean.
+    clean = ran(toy(epochs=1), seeds(toy(), 0))
+    assert got.losses(0) == pytest.approx(clean.losses(0), abs=1e-12)
+    assert got.losses(6) != pytest.approx(clean.losses(0), abs=1e-3)
+
+
+def test_splitting_a_stack_changes_no_replica():
+    study = toy(batch_size=13, ordering="GraB", momentum=0.5)
+    whole, split = (ran(study, seeds(study, *range(5)), at_once=size) for size in (None, 2))
+    assert whole.rows.keys() == split.rows.keys()
+    for key, row in whole.rows.items():
+        for name, value in row.items():
+            np.testing.assert_allclose(split.rows[key][name], value, rtol=1e-12, atol=1e-12)
+
+
+def test_a_metric_that_fails_ends_the_training_with_its_error(monkeypatch):
+    def fail(state):
+        raise RuntimeError("no such number")
+
+    metric = Metric("It", "", "x", "here", False, fail)
+    monkeypatch.setitem(metrics(), "broken", metric)
+    study = toy()
+    with pytest.raises(RuntimeError, match="no such number"):
+        list(train(study, seeds(study, 0), CPU))
+
+
+def test_closing_the_iterator_stops_the_training_and_its_threads(monkeypatch):
+    ended = []
+    shutdown = ThreadPoolExecutor.shutdown
+    monkeypatch.setattr(
+        ThreadPoolExecutor, "shutdown", lambda self, **how: (ended.append(self), shutdown(self, **how))[1]
+    )
+    before = torch.get_num_threads()
+    training = train(toy(), seeds(toy(), 0), CPU)
+    next(training)
+    training.close()
+    assert len(ended) == 1
+    assert torch.get_num_threads() == before
+    with pytest.raises(StopIteration):
+        next(training)
+
+
+def test_a_full_device_is_an_error_that_says_what_to_do(monkeypatch):
+    def full(*args):
+        raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+    monkeypatch.setattr("engine.training.loop.Stack", full)
+    with pytest.raises(LabError, match=r"1 replicas of `toy` do not fit on cpu.*2 GiB") as error:
+        list(train(toy(), seeds(toy(), 0), CPU))
+    assert "--seeds" in error.value.remedy
+
+
+def test_replicas_go_arm_by_arm_in_the_studys_order():
+    study = toy(arms=(Arm("a", "SS"), Arm("b", "RR"), Arm("c", "RR")))
+    assert replicas_of(study, ["c", "a"], [4, 2]) == [
+        Replica("a", 4),
+        Replica("a", 2),
+        Replica("c", 4),
+        Replica("c", 2),
+    ]
+    assert [one.arm for one in replicas_of(study, [], [0])] == ["a", "b", "c"]
+    with pytest.raises(LabError, match="no arm `d`"):
+        replicas_of(study, ["d"], [0])
 
 
 def test_devices():
     assert choose_device("cpu") == CPU
-    with pytest.raises(LabError, match="tpu"):
+    with pytest.raises(LabError, match="tpu") as error:
         choose_device("tpu")
+    assert "auto, cpu or cuda" in error.value.remedy
     if not torch.cuda.is_available():
         assert choose_device("auto") == CPU
         with pytest.raises(LabError, match="no CUDA device"):
