@@ -165,7 +165,8 @@ class Stack:
             balance.see(self.ensemble.example_gradients(which, inputs[which], targets[which]))
         self._optimizer.step(result.gradients, lr)
         if self._twin is not None:
-            self._twin.step(inputs, targets, lr)
+            moments = self._optimizer.moments
+            self._twin.step(inputs, targets, lr, self.ensemble.parameters, moments)
         return result
 
     def _look(
@@ -237,7 +238,7 @@ class Stack:
         wanted = measured_at(self.study, self.step)
         growth = None
         if self._twin is not None and "lyapunov" in wanted:
-            growth = self._twin.growth(self.ensemble.parameters, self._optimizer.moments)
+            growth = self._twin.growth()
         known = Known(gradients, updates, growth)
         if self._tail is not None:
             known = known._replace(tail=self._tail.mean())

@@ -16,8 +16,9 @@ DISTANCE = 1e-8
 class Twin:
     """Copies that begin at distance 1e-8 in a random direction and see the same batches.
 
-    At each evaluation the mean log growth of the distance per step is read off, and the twin's weights and
-    moments are pulled back along their difference to a distance of 1e-8 of weights.
+    After each step the log growth of the distance is noted, and the twin's weights and moments are pulled
+    back along their difference to a distance of 1e-8 of weights: over many steps a distance would grow out of
+    the linear range, or shrink into the rounding.
 
     Args:
         ensemble: the replicas, in float64: in float32 the distance would drown in rounding.
@@ -48,38 +49,49 @@ class Twin:
         )
         self._study = study
         self._optimizer = StackedOptimizer(self._ensemble.parameters, study)
-        self._steps = 0
+        self._steps, self._grown = 0, torch.zeros_like(_norm(apart))
 
     def step(
-        self, inputs: Num[Tensor, "seeds batch *ex"], targets: Num[Tensor, "seeds batch *t"], lr: float
+        self,
+        inputs: Num[Tensor, "seeds batch *ex"],
+        targets: Num[Tensor, "seeds batch *t"],
+        lr: float,
+        parameters: Stacked,
+        moments: Sequence[Stacked],
     ) -> None:
-        """Take the step that the replicas take."""
-        self._optimizer.step(self._ensemble.gradients(inputs, targets).gradients, lr)
-        self._steps += 1
-
-    def growth(self, parameters: Stacked, moments: Sequence[Stacked]) -> Float[Tensor, " seeds"] | None:
-        """Return the mean log growth of the distance per step since the last call, and pull the twin back.
+        """Take the step that the replicas took, and pull the twin back.
 
         Args:
-            parameters: of the replicas now.
-            moments: of the replicas' optimizer now.
+            inputs: of the batches.
+            targets: of the batches.
+            lr: step size.
+            parameters: of the replicas after it.
+            moments: of the replicas' optimizer after it.
         """
+        self._optimizer.step(self._ensemble.gradients(inputs, targets).gradients, lr)
+        twins, own = self._ensemble.parameters, self._optimizer.moments
+        distance = _norm({name: value - parameters[name] for name, value in twins.items()})
+        self._grown += torch.log(distance / DISTANCE)
+        self._steps += 1
+        for values, pulled in ((twins, parameters), *zip(own, moments, strict=True)):
+            apart = {name: value - pulled[name] for name, value in values.items()}
+            for name, difference in _times(apart, DISTANCE / distance).items():
+                values[name].copy_(pulled[name] + difference)
+        for squares in own[1:]:  # Adam's second moment, of which a root is taken
+            for value in squares.values():
+                value.clamp_(min=0)
+
+    def growth(self) -> Float[Tensor, " seeds"] | None:
+        """Return the mean log growth of the distance per step since the last call; None before a step."""
         if not self._steps:
             return None
-        twins = self._ensemble.parameters
-        apart = {name: value - parameters[name] for name, value in twins.items()}
-        distance = _norm(apart)
-        growth = torch.log(distance / DISTANCE) / self._steps
-        back = DISTANCE / distance
-        for values, pulled in ((twins, parameters), *zip(self._optimizer.moments, moments, strict=True)):
-            difference = _times({name: value - pulled[name] for name, value in values.items()}, back)
-            for name, value in values.items():
-                value.copy_(pulled[name] + difference[name])
-        self._steps = 0
+        growth = self._grown / self._steps
+        self._steps, self._grown = 0, torch.zeros_like(growth)
         return growth
 
     def keep(self, alive: Bool[Tensor, " seeds"]) -> None:
         """Go on beside the alive replicas."""
+        self._grown = self._grown[alive]
         self._ensemble.keep(alive)
         self._optimizer.keep(alive, self._ensemble.parameters)
 
@@ -87,13 +99,14 @@ class Twin:
         """Return what goes on from step to step."""
         return {
             "shared/steps": torch.tensor(self._steps),
+            "grown": self._grown,
             **{f"parameters/{name}": value for name, value in self._ensemble.parameters.items()},
             **self._optimizer.state(),
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from what :meth:`state` returned."""
-        self._steps = int(tensors["shared/steps"])
+        self._steps, self._grown = int(tensors["shared/steps"]), tensors["grown"].clone()
         self._ensemble.parameters = {
             name: tensors[f"parameters/{name}"].clone() for name in self._ensemble.parameters
         }
