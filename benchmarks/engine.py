@@ -309,8 +309,8 @@ def main() -> None:
     text = (
         f"{(__doc__ or '').split(chr(10), 2)[2].strip()}\n\n"
         f"Times are per seed and step.\n\n{markdown(head, rows)}{limits(device)}\n\n"
-        "What `train --compile` gains, 64 seeds, times of a step of all together; the first step compiles, in "
-        "less time where torch finds the code in its cache:\n\n"
+        "What `train --compile` gains, 64 seeds, times of a step of all together; the first step compiles, "
+        "in less time where torch finds the code in its cache:\n\n"
         + markdown(["model", "recorded, ms", "compiled, ms", "recorded / compiled", "first step, s"], gains)
         + "\n\nCost of all default metrics, as a share of the same training without them:\n\n"
         + markdown(["seeds", "steps between evaluations", "cost"], costs)
