@@ -217,17 +217,18 @@ class Ensemble:
 
     def batch_losses(
         self,
-        inputs: Num[Tensor, "seeds batches batch *example"],
-        targets: Num[Tensor, "seeds batches batch *target"],
+        inputs: Num[Tensor, "examples *example"],
+        targets: Num[Tensor, "examples *target"],
+        batches: Int[Tensor, "seeds batches batch"],
     ) -> Float[Tensor, "seeds batches"]:
-        """Return each replica's mean loss on each of its batches at fixed weights."""
+        """Return each replica's mean loss on each of its batches, given by its examples, at fixed weights."""
 
-        def mean(parameters: Stacked, inputs: Tensor, targets: Tensor) -> Tensor:
-            return self._example_losses(parameters, inputs, targets).mean()
+        def mean(parameters: Stacked, batch: Tensor) -> Tensor:
+            return self._example_losses(parameters, inputs[batch], targets[batch]).mean()
 
-        over_batches = vmap(mean, in_dims=(None, 0, 0))
-        forward = vmap(over_batches, chunk_size=at_once(inputs[0]))
-        means: Tensor = forward(self.parameters, inputs, targets)
+        # A replica's batches together are a copy of the data, so that copies too are made a few at a time.
+        forward = vmap(vmap(mean, in_dims=(None, 0)), chunk_size=at_once(inputs))
+        means: Tensor = forward(self.parameters, batches)
         return means
 
     def snapshot(self) -> "Ensemble":

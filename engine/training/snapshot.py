@@ -103,6 +103,6 @@ class Snapshot(NamedTuple):
         ):
             if part.shape[1]:
                 batches = part.reshape(replicas, -1, length)
-                losses = self.ensemble.batch_losses(inputs[batches], targets[batches])
+                losses = self.ensemble.batch_losses(inputs, targets, batches)
                 total = total.to(losses.dtype) + losses.sum(1) * length
         return total / visited
