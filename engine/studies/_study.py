@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from data.errors import LabError
 from engine.datasets import Dataset, Shape, Split, dataset
+from engine.schedules import SETTINGS, settings_of
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Study:
         beta2: decay of Adam's mean squared gradient.
         weight_decay: L2 coefficient added to the gradient; of AdamW, decoupled from it.
         schedule: how the step size changes: ``"constant"``, ``"step"``, ``"cosine"`` or ``"polynomial"``.
-        schedule_settings: its arguments, see ``engine.training.schedules``.
+        schedule_settings: its arguments, see ``engine.schedules``.
         warmup_steps: steps over which the step size first rises linearly.
         clip_norm: the largest norm of a replica's gradient, longer ones are shortened; 0 for none.
         label_noise: share of the training rows of a classification task that get a random wrong class.
@@ -158,6 +159,7 @@ class Study:
                 raise ValueError(
                     f"`{name}` must be one of {', '.join(choices)}; got {getattr(self, name)!r}."
                 )
+        settings_of(self.schedule, self.schedule_settings)
         for name in ("label_noise", "beta1", "beta2"):
             if getattr(self, name) >= 1:
                 raise ValueError(f"`{name}` must be below 1; got {getattr(self, name)}.")
@@ -255,7 +257,8 @@ class Study:
     def override(self, settings: Mapping[str, str]) -> "Study":
         """Return the study with some settings changed, under a name that says so.
 
-        Runs of different settings never share a name, so they never share a mean.
+        Runs of different settings never share a name, so they never share a mean. Another model, data set or
+        schedule comes with its own settings: the study's for the one before are dropped.
 
         Args:
             settings: text values by setting, for example ``{"epochs": "20", "model.width": "128"}``.
@@ -266,33 +269,37 @@ class Study:
         if not settings:
             return self
         changes: dict[str, Any] = {}
-        groups = {
-            "model": dict(self.model_settings),
-            "schedule": dict(self.schedule_settings),
-            "dataset": {**dataset(settings.get("dataset", self.dataset)).settings, **self.dataset_settings},
+        for key in settings:
+            if key in _SETTINGS:
+                changes[key] = _parse(key, settings[key], _KINDS.get(key) or type(getattr(self, key)))
+        groups = {}
+        for group in ("model", "dataset", "schedule"):
+            same = changes.get(group, getattr(self, group)) == getattr(self, group)
+            groups[group] = dict(getattr(self, f"{group}_settings")) if same else {}
+        known: dict[str, Mapping[str, Any]] = {
+            "model": groups["model"],
+            "dataset": dataset(changes.get("dataset", self.dataset)).settings,
+            "schedule": SETTINGS.get(changes.get("schedule", self.schedule), {}),
         }
-        before = {name: dict(group) for name, group in groups.items()}
-        for key, text in settings.items():
+        given: dict[str, Any] = {}
+        for key in sorted(set(settings) - set(changes)):
             group, _, name = key.partition(".")
-            if name and name in groups.get(group, {}):
-                groups[group][name] = _parse(key, text, type(groups[group][name]))
-            elif key in _SETTINGS:
-                changes[key] = _parse(key, text, _KINDS.get(key) or type(getattr(self, key)))
-            else:
-                known = [*_SETTINGS, *(f"{group}.{name}" for group in groups for name in groups[group])]
+            if not name or group not in known or (group != "model" and name not in known[group]):
+                names = [*_SETTINGS, *(f"{group}.{name}" for group in known for name in known[group])]
                 raise LabError(
                     "Unknown setting",
                     f"The study `{self.name}` has no setting `{key}`.",
-                    f"Settings that can be changed: {', '.join(known)}.",
+                    f"Settings that can be changed: {', '.join(names)}.",
                 )
-        chosen = {key: value for key, value in changes.items() if value != getattr(self, key)}
-        for group, values in groups.items():
-            apart = {name: value for name, value in values.items() if value != before[group][name]}
-            chosen |= {f"{group}.{name}": value for name, value in apart.items()}
-            if apart:
-                changes[f"{group}_settings"] = {**getattr(self, f"{group}_settings"), **apart}
+            # What settings a model has is known to the model, which is not built here.
+            before = groups[group].get(name, known[group].get(name))
+            value = _guess(settings[key]) if before is None else _parse(key, settings[key], type(before))
+            if before is None or value != before:
+                given[key] = groups[group][name] = value
+        chosen = {key: value for key, value in changes.items() if value != getattr(self, key)} | given
         if not chosen:
             return self
+        changes |= {f"{group}_settings": values for group, values in groups.items()}
         suffix = ",".join(f"{key}={chosen[key]}" for key in sorted(chosen))
         try:
             return dataclasses.replace(self, name=f"{self.name}@{suffix}", **changes)
@@ -355,7 +362,7 @@ _OF_TRAINING = frozenset(
 _SETTINGS = (
     *("epochs", "batch_size", "optimizer", "lr", "momentum", "nesterov", "beta1", "beta2", "weight_decay"),
     *("schedule", "warmup_steps", "clip_norm", "label_noise", "loss_bound", "dtype", "evaluate_every"),
-    *("redo_every", "redo_threshold", "consistency", "per_layer", "dataset"),
+    *("redo_every", "redo_threshold", "consistency", "per_layer", "model", "dataset"),
 )
 _KINDS = {"loss_bound": float}
 
@@ -372,3 +379,13 @@ def _parse(key: str, text: str, kind: type) -> Any:
             f"`{key}` must be of type {kind.__name__}; got {text!r}.",
             f"For example --set {key}={'true' if kind is bool else 10 if kind is int else 0.1}.",
         ) from error
+
+
+def _guess(text: str) -> Any:
+    """Read a value whose type is not known: a whole number, a number, true or false, or else a word."""
+    for kind in (int, float, bool):
+        try:
+            return _parse("", text, kind)
+        except LabError:
+            continue
+    return text.strip()

@@ -53,9 +53,7 @@ class GraphedStep:
         with torch.no_grad():
             for name, value in ensemble.parameters.items():
                 value.copy_(before[name])
-            for name, value in optimizer.state().items():
-                # Moments that begin at zero and those that begin with the first gradient are the same.
-                value.copy_(moments[name]) if name in moments else value.zero_()
+            optimizer.rewind(moments)
 
     def take(self, batch: Int[Tensor, "seeds batch"]) -> StepResult:
         """Take a step on these examples with the optimizer's present step size.

@@ -1,8 +1,8 @@
 """Which replicas train in one stack."""
 
 import dataclasses
+import itertools
 import json
-import math
 from collections.abc import Sequence
 
 from engine.studies import Study
@@ -28,7 +28,7 @@ def groups(study: Study, replicas: Sequence[Replica], at_once: int | None = None
         together.setdefault(keys[replica.arm], []).append(index)
     parts = []
     for indices in together.values():
-        count = math.ceil(len(indices) / (at_once or len(indices)))
-        size = math.ceil(len(indices) / count)
-        parts += [indices[start : start + size] for start in range(0, len(indices), size)]
+        count = -(-len(indices) // (at_once or len(indices)))
+        bounds = [len(indices) * part // count for part in range(count + 1)]
+        parts += [indices[start:end] for start, end in itertools.pairwise(bounds)]
     return [{index: replicas[index] for index in part} for part in parts]

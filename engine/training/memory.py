@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import psutil
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data.errors import LabError
 from engine.models import build
@@ -86,6 +86,17 @@ def need(study: Study) -> Need:
     own = sum(value.numel() * value.element_size() for value in ensemble.parameters.values())
     inputs, targets = (part[None, : study.batch] for part in data.train)
     return Need(_COPIES * own, step_bytes(ensemble, inputs, targets))
+
+
+def require_room(study: Study, model: nn.Module, replicas: int, device: torch.device) -> None:
+    """Refuse more replicas of a model, which may be without content, than a device could ever keep.
+
+    Raises:
+        LabError: their weights and what goes with them need more memory than is free.
+    """
+    size = 8 if study.dtype == "float64" else 4
+    kept = _COPIES * size * sum(value.numel() for value in model.parameters())
+    fit([(replicas, Need(kept, 1))], free_bytes(device))
 
 
 def free_bytes(device: torch.device) -> int:

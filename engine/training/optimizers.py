@@ -93,6 +93,17 @@ class StackedOptimizer:
             if kept:
                 self._optimizer.state[value] = kept
 
+    def rewind(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back, in place, to what :meth:`state` returned before any step or after one.
+
+        Moments that begin at zero and those that begin with the first gradient are the same.
+        """
+        for name, value in self._parameters.items():
+            for slot, kept in self._optimizer.state.get(value, {}).items():
+                if kept is not None:
+                    before = tensors.get("shared/optimizer_step" if slot == "step" else f"{slot}/{name}")
+                    kept.zero_() if before is None else kept.copy_(before)
+
     def keep(self, alive: Bool[Tensor, " seeds"], parameters: Stacked) -> None:
         """Go on with the alive replicas, whose parameters are passed; their moments are kept."""
         state = {

@@ -15,14 +15,16 @@ from engine.models._batch_norm import BatchNorm
 from engine.studies import Study
 from engine.training.loop import choose_device
 from engine.training.measured import measured
+from engine.training.memory import require_room
 from engine.training.orderings import ordering
 from engine.training.recycling import units_of
-from engine.training.schedules import schedule
 from engine.training.stack import visited
 
 
-def require_trainable(study: Study, arms: Sequence[str], device: str, compiled: bool = False) -> None:
-    """Refuse a training that could not begin.
+def require_trainable(
+    study: Study, arms: Sequence[str], device: str, compiled: bool = False, seeds: int = 1
+) -> None:
+    """Refuse a training of so many seeds an arm that could not begin.
 
     Raises:
         LabError: an unknown device, data set, ordering, model or metric; settings that one of them does not
@@ -37,11 +39,11 @@ def require_trainable(study: Study, arms: Sequence[str], device: str, compiled: 
         require_usable(alone.dataset, alone.load(), alone.shape)
         with torch.device("meta"):
             model = build(alone.model, alone.shape, alone.model_settings)
+        require_room(alone, model, seeds * len(arms), chosen)
         _require_batches(study, alone, model)
         _require_settings(alone, model)
         try:
             measured(alone)
-            schedule(alone)(0)
             visited(study, study.arm(name))
         except (TypeError, ValueError) as error:
             raise LabError(

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from engine.models import build
+from engine.schedules import schedule
 from engine.studies import Arm, Study
 from engine.training.balancing import Balance
 from engine.training.device_data import DeviceData
@@ -20,7 +21,6 @@ from engine.training.optimizers import StackedOptimizer
 from engine.training.orderings import Order, ordering
 from engine.training.record import Divergence, Kept, Replica, Rows, StackState
 from engine.training.recycling import recycle_dormant
-from engine.training.schedules import schedule
 from engine.training.snapshot import Known, Snapshot
 from engine.training.tail import TailAverage
 from engine.training.twin import Twin
@@ -68,7 +68,15 @@ class Stack:
         self.study = study.of(self._arms[0].name)
         self._data = data
         self._rows, self._visited = len(data.train[0]), visited(study, self._arms[0])
-        self.steps, self._batch, self._step_size = self.study.steps, self.study.batch, schedule(self.study)
+        self.steps, self._batch = self.study.steps, self.study.batch
+        self._step_size = schedule(
+            self.study.schedule,
+            self.study.schedule_settings,
+            self.study.lr,
+            self.study.warmup_steps,
+            self.steps,
+            self.study.epochs,
+        )
         self._batches = -(-self._visited // self._batch)
         self._device, dtype = data.train[0].device, _precision(self.study)
         # A look at the losses waits for the device, which on a CPU costs nothing.

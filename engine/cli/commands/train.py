@@ -53,7 +53,7 @@ def _run(arguments: Namespace) -> Outcome:
     from engine.jobs.declaration import require_same
     from engine.training.readiness import require_trainable
 
-    require_trainable(wanted.study, wanted.arms, wanted.device, wanted.compiled)
+    require_trainable(wanted.study, wanted.arms, wanted.device, wanted.compiled, len(wanted.seeds))
     require_space(wanted, locate(arguments.store))
     store = open_lab(arguments, create=True)
     require_same(store, wanted.study)

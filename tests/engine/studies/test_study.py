@@ -45,13 +45,36 @@ def test_a_name_follows_the_value_and_not_its_spelling():
         ({"lr": "nan"}, "`lr` must be more than 0"),
         ({"momentum": "1"}, "`momentum` must be below 1"),
         ({"dtype": "int8"}, "`dtype` must be one of float32, float64"),
-        ({"model.colour": "red"}, "no setting `model.colour`"),
+        ({"dataset.colour": "red"}, "no setting `dataset.colour`"),
+        ({"schedule.power": "0.5"}, "no setting `schedule.power`"),
+        ({"schedule": "step", "schedule.every": "0"}, "`every` must be at least 1"),
+        ({"dataset": "no-such"}, "no-such"),
         ({"seeds": "4"}, "no setting `seeds`"),
     ],
 )
 def test_a_bad_override_is_refused_with_its_reason(settings, words):
     with pytest.raises(LabError, match=words):
         study("digits-shuffling").override(settings)
+
+
+def test_another_model_data_set_or_schedule_comes_with_its_own_settings():
+    changed = study("digits-shuffling").override(
+        {
+            "model": "mlp",
+            "model.init": "orthogonal",
+            "model.width": "8",
+            "schedule": "cosine",
+            "schedule.floor": "0.1",
+        }
+    )
+    assert (changed.model, changed.model_settings) == ("mlp", {"init": "orthogonal", "width": 8})
+    assert changed.schedule_settings == {"floor": 0.1}
+    assert changed.name.endswith(
+        "@model=mlp,model.init=orthogonal,model.width=8,schedule=cosine,schedule.floor=0.1"
+    )
+    moved = study("wu-regression").override({"dataset": "digits"})
+    assert moved.dataset_settings == {}
+    assert study("wu-regression").override({"dataset.noise": "0.5"}).dataset_settings["noise"] == 0.5
 
 
 def test_unknown_names_are_answered_with_the_known_ones():

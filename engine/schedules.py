@@ -4,8 +4,6 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.studies import Study
-
 
 def constant(step: int, epoch: int, steps: int) -> float:
     """No change."""
@@ -33,35 +31,52 @@ SCHEDULES: Mapping[str, Callable[..., float]] = {
     "cosine": cosine,
     "polynomial": polynomial,
 }
-_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "constant": {},
     "step": {"every": 30, "factor": 0.1},
     "cosine": {"floor": 0.0},
     "polynomial": {"power": 0.5, "per": "epoch"},
 }
+"""The settings of each schedule, with their defaults."""
 
 
-def schedule(study: Study) -> Callable[[int], float]:
-    """Return the step size of a study of one arm as a function of the step, counted from 0.
+def settings_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all settings of a schedule, those not given at their defaults.
 
     Raises:
         ValueError: a setting that the schedule does not have, or a value out of its range.
     """
-    defaults = _DEFAULTS[study.schedule]
-    settings = {**defaults, **study.schedule_settings}
-    if unknown := sorted(set(settings) - set(defaults)):
-        raise ValueError(
-            f"`schedule_settings` of {study.schedule} must be among {sorted(defaults)}; got {unknown[0]}."
-        )
+    settings = {**SETTINGS[name], **given}
+    if unknown := sorted(set(settings) - set(SETTINGS[name])):
+        known = ", ".join(SETTINGS[name]) or "nothing"
+        raise ValueError(f"`schedule_settings` of {name} must be of {known}; got {unknown[0]}.")
     if settings.get("per", "epoch") not in ("epoch", "step"):
         raise ValueError(f"`per` must be epoch or step; got {settings['per']!r}.")
     if settings.get("every", 1) < 1:
         raise ValueError(f"`every` must be at least 1 epoch; got {settings['every']}.")
-    factor, steps, warmup = SCHEDULES[study.schedule], study.steps, study.warmup_steps
-    batches = steps // study.epochs
+    for one in ("factor", "power", "floor"):
+        if not 0 <= settings.get(one, 0) < math.inf:
+            raise ValueError(f"`{one}` must be at least 0 and finite; got {settings[one]}.")
+    return settings
+
+
+def schedule(
+    name: str, given: Mapping[str, Any], lr: float, warmup_steps: int, steps: int, epochs: int
+) -> Callable[[int], float]:
+    """Return the step size as a function of the step, counted from 0.
+
+    Args:
+        name: of ``SCHEDULES``.
+        given: its settings, as :func:`settings_of` takes them.
+        lr: the step size that the schedule changes.
+        warmup_steps: steps over which it first rises linearly.
+        steps: of the whole training.
+        epochs: of the whole training.
+    """
+    settings, factor, batches = settings_of(name, given), SCHEDULES[name], steps // epochs
 
     def step_size(step: int) -> float:
-        warm = min(1.0, (step + 1) / warmup) if warmup else 1.0
-        return study.lr * factor(step, step // batches, steps, **settings) * warm
+        warm = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
+        return lr * factor(step, step // batches, steps, **settings) * warm
 
     return step_size
