@@ -1,4 +1,4 @@
-"""Starts the demo study, and shows a job at work: progress, throughput, time left, stop."""
+"""Starts the demo study, shows a job at work with progress and stop, and one that was stopped with resume."""
 
 from datetime import UTC, datetime
 
@@ -58,12 +58,48 @@ def job_card(lab: Lab, job: JobRow) -> None:
                 icon=":material/stop_circle:",
                 key=f"job.{job.id}.stop",
                 disabled=job.stop_requested or not lab.access.may_change,
-                help="The job ends within seconds; every row it has written is kept.",
+                help="The job ends within seconds and can be resumed; every row it has written is kept."
+                if job.kind == "train"
+                else "The job ends within seconds; nothing is kept of an unfinished fit.",
                 on_click=act,
                 args=(_stop, lab.store, job.id),
             )
         share = min(job.step / job.steps, 1.0) if job.steps else 0.0
         st.progress(share, text=_progress_text(job))
+
+
+def resumable(store: Store) -> list[JobRow]:
+    """Return the trainings that were stopped or failed and whose runs nothing has replaced since."""
+    waiting = {
+        run.job for run in store.catalog.runs(archived=True) if run.status in ("stopped", "failed", "queued")
+    }
+    return [
+        job
+        for job in store.catalog.jobs()
+        if job.kind == "train" and job.status in ("stopped", "failed") and job.id in waiting
+    ]
+
+
+def resume_card(lab: Lab, job: JobRow) -> None:
+    """Show a training that did not come to its end: how far it is, why it ended, and a resume button."""
+    with st.container(border=True, key=f"job.{job.id}"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.markdown(
+                f"**Training {job.study}** :gray[· job {job.id} · {job.status} at {job.step:,} of "
+                f"{count(job.steps, 'step')}]",
+                width="stretch",
+            )
+            st.button(
+                "Resume",
+                icon=":material/resume:",
+                key=f"job.{job.id}.resume",
+                disabled=not lab.access.may_change,
+                help="The job goes on where it stood; its runs end as if it had never been interrupted.",
+                on_click=act,
+                args=(queue.resume, lab.store, job.id),
+            )
+        if job.error is not None:
+            st.caption(f"{job.error['title']}. {job.error['message']}")
 
 
 def _progress_text(job: JobRow) -> str:

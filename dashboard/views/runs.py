@@ -28,6 +28,7 @@ COLOURS = {
     "queued": "gray",
     "done": "green",
     "diverged": "orange",
+    "converged": "green",
     "stopped": "gray",
     "failed": "red",
 }
@@ -124,6 +125,8 @@ def table(rows: Sequence[RunRow], known: dict[str, MetricRow], text_tags: bool =
         told: str = run.status
         if run.status == "diverged" and run.diverged_at is not None:
             told = f"diverged at {run.diverged_at:,}"
+        elif run.converged_at is not None:
+            told = f"converged at {run.converged_at:,}"
         records.append(
             {
                 "id": run.id,

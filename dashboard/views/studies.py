@@ -10,7 +10,7 @@ from dashboard.charts import sparkline
 from dashboard.lab import Lab
 from dashboard.links import link
 from dashboard.live import live
-from dashboard.training import COMMAND, job_card, train_button
+from dashboard.training import COMMAND, job_card, resumable, resume_card, train_button
 from dashboard.welcome import welcome
 from dashboard.wording import ago, count, duration, interval, p_value, significant
 from data.rows import RunRow, StudyRow
@@ -43,6 +43,8 @@ def render(lab: Lab) -> None:
 def _cards(lab: Lab) -> None:
     for job in queries.active_jobs(lab.store):
         job_card(lab, job)
+    for job in resumable(lab.store):
+        resume_card(lab, job)
     for study in sorted(lab.store.catalog.studies(), key=lambda row: row.created_at, reverse=True):
         _card(lab, study)
     if not queries.active_jobs(lab.store) and all(

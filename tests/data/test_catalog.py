@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from data import migrations, tables
 from data.catalog import MetricRow
+from data.catalog_jobs import Process
 from data.errors import LabError
 from tests.data.conftest import Lab
 
@@ -111,6 +112,63 @@ def test_a_job_from_queue_to_end(lab: Lab) -> None:
     ):
         with pytest.raises(LabError, match="no job 99"):
             call()
+
+
+def test_a_job_ends_and_goes_on(lab: Lab) -> None:
+    catalog, job = lab.catalog, lab.job()
+    ids = lab.runs(job, {"A": 3})
+    other = lab.runs(lab.job(), {"B": 1})
+    catalog.update_runs([{"id": ids[0], "status": "done"}])
+    assert not catalog.requeue_job(job)
+    assert catalog.claim_job(job, 12, 34.5, "host")
+    assert not catalog.requeue_job(job)
+    catalog.heartbeat(job, 3, 10, 1.5, "going")
+    assert not catalog.finish_job(job, "stopped", runs="stopped", pid=13)
+    assert catalog.job(job).status == "running"
+    catalog.request_stop(job)
+    assert catalog.finish_job(job, "stopped", error={"title": "T"}, runs="stopped", pid=12)
+    assert not catalog.finish_job(job, "failed", runs="failed")
+    status = {row.id: (row.status, row.finished_at is None) for row in catalog.runs(current=False)}
+    assert [status[id] for id in ids] == [("done", True), ("stopped", False), ("stopped", False)]
+    assert status[other[0]] == ("running", True)
+    assert catalog.amend_spec(job, at_once=4, more=[1]) == {"at_once": 4, "more": [1]}
+    assert catalog.amend_spec(job, more=2) == catalog.job(job).spec == {"at_once": 4, "more": 2}
+    assert catalog.requeue_job(job)
+    row = catalog.job(job)
+    assert (row.status, row.error, row.result, row.finished_at, row.started_at) == ("queued", *[None] * 4)
+    assert (row.pid, row.stop_requested, row.step, row.steps) == (None, False, 3, 10)
+    assert catalog.next_job() == job
+    catalog.request_stop(job)
+    assert catalog.job(job).status == "stopped"
+    assert catalog.requeue_job(job, Process(7, 8.5, "here"))
+    row = catalog.job(job)
+    assert (row.status, row.pid, row.process_started, row.host) == ("running", 7, 8.5, "here")
+    assert not row.stop_requested
+    assert row.started_at is not None
+    catalog.note_process(job, Process(9, 9.0, "there"))
+    assert catalog.job(job).pid == 7
+    catalog.finish_job(job, "done")
+    assert not catalog.requeue_job(job)
+    begun = catalog.create_job("fit", "study", {}, Process(1, 2.5, "here"))
+    assert (begun.status, begun.pid) == ("running", 1)
+    assert catalog.next_job() not in (job, begun.id)
+    queued = catalog.create_job("fit", "study", {}).id
+    catalog.note_process(queued, Process(9, 9.0, "there"))
+    assert (catalog.job(queued).status, catalog.job(queued).pid) == ("queued", 9)
+    with pytest.raises(LabError, match="no job 99"):
+        catalog.amend_spec(99, x=1)
+
+
+def test_runs_have_lengths_of_their_own_and_advance(lab: Lab) -> None:
+    job = lab.job()
+    ids = lab.catalog.start_runs(job, "study", [("A", 0, {}), ("B", 0, {})], [50, 70], "cpu")
+    assert [row.steps for row in lab.catalog.job_runs(job)] == [50, 70]
+    lab.catalog.advance_runs({ids[1]: 9})
+    lab.catalog.advance_runs({})
+    lab.catalog.delete_runs(ids[:1])
+    assert [(row.id, row.step) for row in lab.catalog.job_runs(job)] == [(ids[0], 0), (ids[1], 9)]
+    with pytest.raises(ValueError, match="shorter"):
+        lab.catalog.start_runs(job, "study", [("A", 0, {}), ("B", 0, {})], [50], "cpu")
 
 
 def test_runs_change_together_or_not_at_all(lab: Lab) -> None:

@@ -16,6 +16,18 @@ def test_every_run_is_listed_with_its_status_and_final_metrics(lab, view):
     assert "1 diverged" in words(app)
 
 
+def test_a_run_that_converged_says_so(lab, view):
+    root = lab("full")
+    (one,) = ids_of(root, arm="SS", seed=5)
+    store = open_store(root)
+    store.catalog.update_runs([{"id": one, "converged_at": 1234, "converged_what": "test_accuracy is 1"}])
+    store.close()
+    app = view("runs")
+    assert not app.exception
+    table = app.dataframe[0].value.set_index("id")
+    assert table.loc[one, "status"] == ["converged at 1,234"]
+
+
 @pytest.mark.parametrize(
     ("parameters", "count"),
     [

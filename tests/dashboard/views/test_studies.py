@@ -66,6 +66,68 @@ def test_a_running_job_shows_progress_throughput_time_left_and_stops_on_request(
     store.close()
 
 
+def stopped(root, **error):
+    """Leave the job of the store in training as a stop or a kill leaves it."""
+    store = open_store(root)
+    (job,) = store.catalog.jobs()
+    store.catalog.finish_job(job.id, "stopped", runs="stopped", **error)
+    store.close()
+    return job.id
+
+
+def test_a_stopped_training_is_resumed_where_it_was_stopped(lab, view, monkeypatch):
+    root = lab("running")
+    job = stopped(
+        root, error={"title": "The job's process is gone", "message": "It was killed.", "remedy": ""}
+    )
+    started = []
+    monkeypatch.setattr(queue, "_start", lambda store, id: started.append(id))
+    app = view("studies")
+    assert not app.exception
+    assert not app.get("progress")
+    text = words(app)
+    assert f"job {job} · stopped at 2,496 of 3,776 steps" in text
+    assert "The job's process is gone. It was killed." in text
+    (resume,) = (button for button in app.button if button.label == "Resume")
+    assert resume.help
+    resume.click().run()
+    assert not app.exception
+    assert started == [job]
+    store = open_store(root)
+    assert store.catalog.job(job).status == "queued"
+    store.close()
+    assert "Waiting for its process to start" in app.progress[0].text
+    assert [button.label for button in app.button] == ["Stop"]
+
+
+def test_a_training_that_went_on_elsewhere_meanwhile_is_not_resumed_twice(lab, view, monkeypatch):
+    root = lab("running")
+    job = stopped(root)
+    monkeypatch.setattr(queue, "_start", lambda store, id: pytest.fail("started twice"))
+    app = view("studies")
+    store = open_store(root)
+    store.catalog.requeue_job(job)
+    store.close()
+    next(button for button in app.button if button.label == "Resume").click().run()
+    assert not app.exception
+    assert "The job has not ended" in app.error[0].value
+
+
+def test_a_training_whose_runs_were_replaced_is_not_offered(lab, view):
+    root = lab("running")
+    stopped(root)
+    store = open_store(root)
+    again = store.catalog.create_job("train", "digits-shuffling", {}).id
+    wanted = [(run.arm, run.seed, {}) for run in store.catalog.runs()]
+    ids = store.catalog.start_runs(again, "digits-shuffling", wanted, 10, "cpu")
+    store.catalog.finish_job(again, "done")
+    store.catalog.update_runs([{"id": id, "status": "done"} for id in ids])
+    store.close()
+    app = view("studies")
+    assert not app.exception
+    assert "Resume" not in [button.label for button in app.button]
+
+
 def test_a_file_where_the_store_should_be_is_said_in_words(lab, view):
     lab("file").write_text("not a store")
     app = view("studies")

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -97,6 +98,57 @@ def test_a_queued_job_stops_at_once(store: Store) -> None:
     id = store.catalog.create_job("train", "s", {}).id
     queue.stop(store, id)
     assert store.catalog.job(id).status == "stopped"
+
+
+@pytest.mark.slow
+def test_a_killed_training_is_resumed_in_a_process_of_its_own(store: Store) -> None:
+    wanted = request("digits-shuffling", {"epochs": "8"}, ["SS"], "2", checkpoint_seconds=0)
+    id = queue.submit(store, "train", wanted.study.name, wanted.spec)
+    process = queue._started[id]
+    try:
+        deadline = time.monotonic() + 60
+        while not store.catalog.checkpoints(id, "state") and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert 0 <= store.catalog.job(id).step < 2 * 256
+    queue.resume(store, id)
+    process = queue._started[id]
+    with pytest.raises(LabError, match=r"is (queued|running)"):
+        queue.resume(store, id)
+    assert wait_for(store, id, *ENDED) == "done", (store.logs / f"{id}.log").read_text()
+    process.wait(30)
+    assert store.catalog.job(id).pid == process.pid
+    assert store.traces.count(wanted.study.name) == 2 * 257
+    assert {(run.status, run.step) for run in store.catalog.runs()} == {("done", 256)}
+    assert "was stopped at" in (store.logs / f"{id}.log").read_text()
+
+
+def test_a_worker_that_dies_before_it_takes_its_job_is_noticed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    id = queue.submit(store, "train", "s", {})
+    queue._started[id].wait(30)
+    job = store.catalog.job(id)
+    assert (job.status, job.host) == ("queued", socket.gethostname())
+    assert queue.reap(store) == [id]
+    assert store.catalog.job(id).status == "stopped"
+    waiting = store.catalog.create_job("train", "s", {}).id
+    assert queue.reap(store) == []  # nobody was started for it: a worker will come
+    assert store.catalog.job(waiting).status == "queued"
+
+
+def test_a_job_that_went_on_elsewhere_is_not_ended_by_who_saw_its_former_process_dead(store: Store) -> None:
+    id = claim(store, *gone(), socket.gethostname())
+    seen = store.catalog.job(id)
+    assert queue.reap(store) == [id]
+    me = psutil.Process()
+    assert store.catalog.requeue_job(id)
+    assert store.catalog.claim_job(id, me.pid, me.create_time(), socket.gethostname())
+    assert not queue.end(store, seen, "stopped", None)
+    assert store.catalog.job(id).status == "running"
 
 
 def test_dead_jobs_of_this_machine_only_are_marked(store: Store) -> None:
