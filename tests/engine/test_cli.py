@@ -89,6 +89,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("studies", "--store", "postgresql://me:secret@host/db"), "postgresql://"),
         (("jobs",), "lab"),
         (("jobs", "--watch"), "lab"),
+        (("train", "digits-shuffling", "--checkpoint-seconds", "-1"), "-1"),
+        (("train", "digits-shuffling", "--checkpoint-seconds", "nan"), "nan"),
+        (("resume", "1"), "lab"),
         (("cancel", "1"), "lab"),
         (("fit", "digits-shuffling"), "lab"),
         (("compare", "digits-shuffling"), "lab"),
@@ -160,6 +163,8 @@ def test_a_store_of_a_newer_version_is_refused(
         ("train", "digits-shuffling", "--sed", "3"),
         ("train", "digits-shuffling", "--arms", ""),
         ("cancel", "x"),
+        ("resume",),
+        ("resume", "x"),
         ("jobs", "1"),
     ],
 )
@@ -224,7 +229,7 @@ def test_studies_are_listed_with_what_is_here(lab: Path, tmp_path: Path) -> None
         text=True,
         check=True,
     )
-    assert "not yet measured here" in process.stdout
+    assert "not yet measured" in process.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -357,6 +362,50 @@ def test_a_signal_stops_a_training_and_keeps_its_rows(tmp_path: Path, number: si
     assert {run.status for run in store.catalog.runs()} == {"stopped"}
     assert store.traces.count(data["study"]) == data["rows"]
     store.close()
+
+
+@pytest.mark.slow
+def test_a_stopped_training_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "lab"
+    words = ("--store", root, "train", "digits-shuffling", "--arms", "SS", "--seeds", "1")
+    process = start(*words, "--set", "epochs=200")
+    try:
+        running(root)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert "python -m engine resume 1" in out
+    store = open_store(root)
+    (row,) = store.catalog.checkpoints(1, "state")
+    before = store.catalog.runs()[0]
+    assert 0 < row.step <= before.step < 6400
+    rows = store.traces.count(before.study)
+    data = answer("--store", root, "resume", 1)
+    assert data.pop("seconds") > 0
+    assert data == {"job": 1, "study": before.study, "status": "done", "runs": 1, "rows": 6401}
+    assert rows < store.traces.count(before.study) == 6401
+    (after,) = store.catalog.runs()
+    assert (after.id, after.status, after.step) == (before.id, "done", 6400)
+    told = answer("--store", root, "jobs")
+    assert [(job["job"], job["status"], job["step"], job["steps"]) for job in told] == [
+        (1, "done", 6400, 6400)
+    ]
+    store.close()
+
+
+def test_what_cannot_be_resumed_is_refused_and_nothing_is_changed(
+    lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = answer("--store", lab, "jobs")
+    capsys.readouterr()
+    for job, told in (("1", "The job is done"), ("99", "no job 99")):
+        assert main(["--store", str(lab), "resume", job]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert told in err
+    assert answer("--store", lab, "jobs") == before
 
 
 def test_cancel_stops_a_job_from_elsewhere(tmp_path: Path) -> None:
