@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from engine.cli.main import commands, main, parser
+from engine.datasets import datasets
+from engine.models import models
+from engine.schedules import SCHEDULES
+from engine.training.orderings import ORDERINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -145,12 +149,20 @@ def test_scripts_are_executable_and_well_formed(script: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (block,) = [
-        text for text in re.findall(r"```\n(.*?)```", README, re.DOTALL) if "python -m engine" in text
-    ]
+@pytest.mark.parametrize(
+    "document", [path for path in DOCUMENTS if "```" in path.read_text()], ids=lambda path: path.name
+)
+def test_the_examples_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DETOUR_STORE", raising=False)
-    for line in block.strip().splitlines():
-        assert main(line.removeprefix("python -m engine ").split()) == 0, line
-    assert (tmp_path / "digits.parquet").exists()
+    for kind, block in re.findall(r"```(\w*)\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
+        if kind == "python":
+            exec(compile(block, str(document), "exec"), {})
+        for line in block.strip().splitlines() if not kind else []:
+            if line.startswith("python -m engine"):
+                assert main(line.removeprefix("python -m engine ").split()) == 0, line
+
+
+@pytest.mark.parametrize("name", [*models(), *datasets(), *ORDERINGS, *SCHEDULES])
+def test_the_guide_to_training_names_everything(name: str) -> None:
+    assert f"`{name}`" in (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
