@@ -185,7 +185,11 @@ class Ensemble:
         Where examples meet in a normalization, the loss of one is taken with the statistics of its batch.
         """
         chosen = {name: value[which] for name, value in self.parameters.items()}
-        rows: Stacked = vmap(jacrev(self._example_losses))(chosen, inputs, targets)
+        return self.transformed_examples(chosen, inputs, targets)
+
+    def transformed_examples(self, parameters: Stacked, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return what :meth:`example_gradients` returns, of these parameters."""
+        rows: Stacked = vmap(jacrev(self._example_losses))(parameters, inputs, targets)
         return torch.cat([value.flatten(2) for value in rows.values()], 2)
 
     def outputs(self, inputs: Num[Tensor, "examples *example"]) -> Float[Tensor, "seeds examples *output"]:

@@ -1,11 +1,13 @@
 """How many replicas fit on a device at once."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import psutil
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from data.errors import LabError
 from engine.models import build
@@ -13,6 +15,7 @@ from engine.studies import Study
 from engine.training.device_data import DeviceData
 from engine.training.ensemble import Ensemble
 from engine.training.grouping import groups
+from engine.training.orderings import ordering
 from engine.training.record import Replica
 
 # Of the memory that is free: the rest is for evaluations, the allocator's gaps and other programs.
@@ -21,6 +24,9 @@ _SHARE = {"cpu": 0.5, "cuda": 0.7}
 # Tensors as large as all parameters that a replica keeps: parameters, gradients, two moments, those before
 # the first step and before the last, a snapshot with gradients and updates, a copy on its way to a file.
 _COPIES = 10
+
+# Besides: the sums of a balanced order; a twin with its gradients and moments; a tail average.
+_BALANCE, _TWIN, _TAIL = 4, 4, 2
 
 
 class Need(NamedTuple):
@@ -41,7 +47,11 @@ def choose_at_once(study: Study, replicas: Sequence[Replica], device: torch.devi
     Raises:
         LabError: the weights alone, or with them a step of a single replica, need more than is free.
     """
-    parts = [(len(part), need(study.of(next(iter(part.values())).arm))) for part in groups(study, replicas)]
+    parts = []
+    for part in groups(study, replicas):
+        arms = [study.arm(name) for name in {replica.arm: None for replica in part.values()}]
+        balanced = any(ordering(arm.ordering).balance for arm in arms)
+        parts.append((len(part), need(study.of(arms[0].name), balanced)))
     return fit(parts, free_bytes(device))
 
 
@@ -71,8 +81,13 @@ def fit(parts: Sequence[tuple[int, Need]], free: int) -> int:
     return min(int(room), count)
 
 
-def need(study: Study) -> Need:
-    """Return what each replica of a study of one arm needs on the device, in bytes; from shapes alone."""
+def need(study: Study, balanced: bool = False) -> Need:
+    """Return what each replica of a study of one arm needs on the device, in bytes; from shapes alone.
+
+    Args:
+        study: of one arm.
+        balanced: whether the orders of some of its replicas are made by gradients of single examples.
+    """
     data = DeviceData.of(study, torch.device("cpu"))
     shape = study.shape
     ensemble = Ensemble(
@@ -85,7 +100,12 @@ def need(study: Study) -> Need:
     )
     own = sum(value.numel() * value.element_size() for value in ensemble.parameters.values())
     inputs, targets = (part[None, : study.batch] for part in data.train)
-    return Need(_COPIES * own, step_bytes(ensemble, inputs, targets))
+    copies, step = _COPIES, step_bytes(ensemble, inputs, targets)
+    if balanced:
+        copies, step = copies + _BALANCE, max(step, example_bytes(ensemble, inputs, targets))
+    copies += _TWIN if study.cadence.get("lyapunov") else 0
+    copies += _TAIL if study.cadence.get("tail_average_risk") else 0
+    return Need(copies * own, step)
 
 
 def require_room(study: Study, model: nn.Module, replicas: int, device: torch.device) -> None:
@@ -111,7 +131,16 @@ def step_bytes(ensemble: Ensemble, inputs: Tensor, targets: Tensor) -> int:
     The gradient is recorded on tensors without content; a tensor lives from the operation that makes it to
     the last that uses it or a view of it.
     """
-    graph = ensemble.record("fake")(ensemble.parameters, inputs, targets).graph
+    return _peak(ensemble.record("fake")(ensemble.parameters, inputs, targets).graph)
+
+
+def example_bytes(ensemble: Ensemble, inputs: Tensor, targets: Tensor) -> int:
+    """Return the same of the gradients of single examples, which balanced orders look at."""
+    record = make_fx(lambda *arguments: ensemble.transformed_examples(*arguments), tracing_mode="fake")
+    return _peak(record(ensemble.parameters, inputs, targets).graph)
+
+
+def _peak(graph: torch.fx.Graph) -> int:
     sizes: dict[int, int] = {}
     made: dict[int, int] = {}
     last: dict[int, int] = {}
@@ -131,9 +160,8 @@ def step_bytes(ensemble: Ensemble, inputs: Tensor, targets: Tensor) -> int:
         for used in (node, *node.all_input_nodes):
             if used in owner:
                 last[owner[used]] = at
-    live = peak = 0
-    for at in range(len(graph.nodes)):
-        live += sum(size for storage, size in sizes.items() if made[storage] == at)
-        peak = max(peak, live)
-        live -= sum(size for storage, size in sizes.items() if last[storage] == at)
-    return max(peak, 1)
+    changes = [0] * (len(graph.nodes) + 1)
+    for one, size in sizes.items():
+        changes[made[one]] += size
+        changes[last[one] + 1] -= size
+    return max(1, *itertools.accumulate(changes))
