@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 from engine.analysis.shuffling import LEAST_RATIO, Effect, differs, paired_effect, same, underpowered
 
@@ -139,6 +140,26 @@ def _judge(effect: Effect, expected: Expected, least: float) -> Kind:
     return "does not hold" if high < least else "undecided"
 
 
+def share(what: str, successes: ArrayLike, least: float) -> Detail:
+    """Say whether more than a share of all seeds would succeed, by the exact binomial interval.
+
+    Args:
+        what: the quantity in words.
+        successes: whether each finished seed succeeded.
+        least: holds where the whole interval lies above it, fails where it lies below.
+
+    Source:
+        Clopper & Pearson 1934.
+    """
+    told = np.asarray(successes, dtype=bool)
+    if not told.size:
+        return Detail(what, "undecided", note="No finished seed yet.")
+    tested = stats.binomtest(int(told.sum()), told.size, least)
+    low, high = tested.proportion_ci(0.95)
+    kind: Kind = "holds" if low > least else "does not hold" if high < least else "undecided"
+    return Detail(what, kind, float(told.mean()), float(low), float(high), told.size, float(tested.pvalue))
+
+
 def conclude(details: Sequence[Detail], sentence: str = "", notes: Sequence[str] = ()) -> Verdict:
     """Return the verdict of a claim all of whose parts must hold.
 
@@ -156,7 +177,9 @@ def conclude(details: Sequence[Detail], sentence: str = "", notes: Sequence[str]
     kind: Kind = next((one for one in ("does not hold", "undecided") if one in kinds), "holds")
     deciding = [part for part in details if part.kind == kind]
     first = deciding[0]
-    told = sentence or "; ".join(part.told for part in deciding) + f" (n = {first.n})."
+    told = sentence or f"{_joined(deciding)} (n = {first.n})."
+    if not sentence and (rest := [part for part in details if part.kind == "holds" != kind]):
+        told += f" What holds: {_joined(rest)}."
     open_notes = [part.note for part in deciding if part.note]
     words = dict.fromkeys([told, *open_notes, *notes])
     return Verdict(
@@ -169,6 +192,10 @@ def conclude(details: Sequence[Detail], sentence: str = "", notes: Sequence[str]
         first.p,
         tuple(details),
     )
+
+
+def _joined(parts: Sequence[Detail]) -> str:
+    return "; ".join(part.told for part in parts)
 
 
 def _exp(value: float) -> float:
