@@ -22,6 +22,8 @@ _FORMS = (
 
 # Of a trace row: run, step, epoch and seconds take 28 bytes, and each of about 24 metric columns 4 or 8.
 _KEY_BYTES, _COLUMNS = 28, 24
+# Per layer, about 12 metrics of up to 20 layers; only evaluations have them, and gaps take next to nothing.
+_LAYER_COLUMNS = 240
 # While the last segments are merged, journal, segments and the merged file are on the disk together.
 _COPIES = 3
 _MARGIN_BYTES = 100 << 20
@@ -74,7 +76,9 @@ class Request:
     def disk_bytes(self) -> int:
         """Disk space that it needs at its peak, in bytes; an upper estimate."""
         value = 8 if self.study.dtype == "float64" else 4
-        return self.runs * (self.study.steps + 1) * (_KEY_BYTES + _COLUMNS * value) * _COPIES
+        steps = sum(self.study.of(arm).steps + 1 for arm in self.arms) * len(self.seeds)
+        layers = steps // self.study.evaluate_every * _LAYER_COLUMNS * value if self.study.per_layer else 0
+        return (steps * (_KEY_BYTES + _COLUMNS * value) + layers) * _COPIES
 
 
 def request(

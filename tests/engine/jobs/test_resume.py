@@ -1,5 +1,6 @@
 """Going on: whatever ended a training, with `resume` it has the rows and weights of one that never ended."""
 
+import errno
 import json
 import os
 import random
@@ -200,6 +201,47 @@ def test_damaged_states_cost_time_only(
     queue.requeue(store, id, me())
     assert go_on(store, id, lambda step: False) == "done"
     assert finished(store) == uninterrupted
+
+
+@pytest.mark.parametrize("moment", [3, 6])
+def test_a_full_disk_fails_the_training_and_leaves_it_resumable(
+    moment: int, store: Store, uninterrupted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = begin(store, TINY, monkeypatch)
+    left = [moment]
+
+    def put_in_place(aside: Path, path: Path) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        aside.replace(path)
+
+    monkeypatch.setattr(checkpoints, "put_in_place", put_in_place)
+    with pytest.raises(LabError, match="disk is full"):
+        go_on(store, id, lambda step: False)
+    job = store.catalog.job(id)
+    assert (job.status, job.error and job.error["title"]) == ("failed", "The disk is full")
+    assert {row.status for row in store.catalog.runs("tiny")} == {"failed"}
+    queue.requeue(store, id, me())
+    assert go_on(store, id, lambda step: False) == "done"
+    assert finished(store) == uninterrupted
+
+
+def test_seeds_stay_split_as_they_were_begun(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another split may give other last digits, so it is kept with the job."""
+    monkeypatch.setattr(train, "choose_at_once", lambda *_: 1)
+    whole = open_store(tmp_path / "whole", create=True)
+    assert go_on(whole, begin(whole, TINY, monkeypatch), lambda step: False) == "done"
+    id = begin(store, TINY, monkeypatch)
+    assert go_on(store, id, lambda step: step >= 30) == "stopped"
+    assert len({row.stack for row in store.catalog.checkpoints(id, "state")}) > 3
+    monkeypatch.setattr(train, "choose_at_once", lambda *_: 99)
+    queue.requeue(store, id, me())
+    assert go_on(store, id, lambda step: False) == "done"
+    assert finished(store) == finished(whole)
+    whole.close()
 
 
 def test_what_cannot_go_on_is_refused_and_nothing_is_changed(
