@@ -46,9 +46,14 @@ def flip_flop(examples: int, seed: int, epoch: int) -> Order:
 def repeated_subset(examples: int, seed: int, epoch: int, fraction: float = 0.1) -> Order:
     """The next ``fraction`` of a permutation each round; its tail is joined to its head, then reshuffled.
 
+    Raises:
+        ValueError: a fraction outside (0, 1].
+
     Source:
         Okanovic et al. 2023, RS2 without replacement.
     """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"`fraction` must be above 0 and at most 1; got {fraction}.")
     size = max(1, round(fraction * examples))
     rounds = -(-examples // size)
     shuffled = generator(seed, epoch // rounds).permutation(examples)

@@ -40,8 +40,6 @@ def require_trainable(
         with torch.device("meta"):
             model = build(alone.model, alone.shape, alone.model_settings)
         require_room(alone, model, seeds * len(arms), chosen)
-        _require_batches(study, alone, model)
-        _require_settings(alone, model)
         try:
             measured(alone)
             visited(study, study.arm(name))
@@ -49,6 +47,8 @@ def require_trainable(
             raise LabError(
                 "Settings refused", f"Arm `{name}` of `{study.name}`: {error}", "Mend this setting."
             ) from error
+        _require_batches(study, alone, model)
+        _require_settings(alone, model)
 
 
 def _require_compiler(device: torch.device) -> None:
@@ -103,6 +103,12 @@ def _require_settings(alone: Study, model: nn.Module) -> None:
             "Not precise enough for a twin",
             f"`lyapunov` follows a difference of 1e-8, which {alone.dtype} cannot hold.",
             "Set dtype to float64.",
+        )
+    if alone.cadence.get("lyapunov") and alone.redo_every:
+        raise LabError(
+            "A twin that is not recycled",
+            f"`lyapunov` follows a small difference, large after ReDo every {alone.redo_every} steps.",
+            "Set redo_every to 0, or leave out lyapunov.",
         )
     if ordering(arm.ordering).balance and alone.dtype == "bfloat16":
         raise LabError(
