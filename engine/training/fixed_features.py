@@ -14,6 +14,7 @@ from engine.models.linear_network import LinearNetwork
 from engine.studies import Study
 from engine.training.device_data import DeviceData
 from engine.training.ensemble import Ensemble, Stacked
+from engine.training.measured import measured
 from engine.training.orderings import Order, single_shuffle
 
 Ordering = Order | Literal["rr", "gd"]
@@ -43,8 +44,7 @@ class FixedFeatures:
     ) -> "FixedFeatures | None":
         """Return them where a metric asks for them and the model is linear on fixed features; else None."""
         model = ensemble.skeleton
-        asked = any(study.cadence.get(name) for name in _ASKING)
-        if not asked or not isinstance(model, LinearNetwork) or not model.fixed_features:
+        if not _ASKING & measured(study) or not isinstance(model, LinearNetwork) or not model.fixed_features:
             return None
         place = data.train[0]
         inputs, targets = (part.cpu().double() for part in data.train)

@@ -15,6 +15,7 @@ from engine.studies import Study
 from engine.training.device_data import DeviceData
 from engine.training.ensemble import Ensemble
 from engine.training.grouping import groups
+from engine.training.measured import measured
 from engine.training.orderings import ordering
 from engine.training.record import Replica
 
@@ -103,8 +104,8 @@ def need(study: Study, balanced: bool = False) -> Need:
     copies, step = _COPIES, step_bytes(ensemble, inputs, targets)
     if balanced:
         copies, step = copies + _BALANCE, max(step, example_bytes(ensemble, inputs, targets))
-    copies += _TWIN if study.cadence.get("lyapunov") else 0
-    copies += _TAIL if study.cadence.get("tail_average_risk") else 0
+    asked = measured(study)
+    copies += _TWIN * ("lyapunov" in asked) + _TAIL * ("tail_average_risk" in asked)
     return Need(copies * own, step)
 
 

@@ -98,13 +98,14 @@ def _require_settings(alone: Study, model: nn.Module) -> None:
             f"`redo_every` is {alone.redo_every}, but `{alone.model}` says not which weights are a unit's.",
             "Set redo_every to 0, or choose the model mlp.",
         )
-    if alone.cadence.get("lyapunov") and alone.dtype != "float64":
+    twin = "lyapunov" in measured(alone)
+    if twin and alone.dtype != "float64":
         raise LabError(
             "Not precise enough for a twin",
             f"`lyapunov` follows a difference of 1e-8, which {alone.dtype} cannot hold.",
             "Set dtype to float64.",
         )
-    if alone.cadence.get("lyapunov") and alone.redo_every:
+    if twin and alone.redo_every:
         raise LabError(
             "A twin that is not recycled",
             f"`lyapunov` follows a small difference, large after ReDo every {alone.redo_every} steps.",

@@ -1,6 +1,6 @@
 """The replicas of one architecture and batch schedule, advanced together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -96,11 +96,11 @@ class Stack:
         self._task = shape.task
         self._initial = {name: value.clone() for name, value in self.ensemble.parameters.items()}
         self._optimizer = StackedOptimizer(self.ensemble.parameters, self.study)
-        asked = {name for name, every in self.study.cadence.items() if every}
+        asked = measured(self.study)
         self._twin = Twin(self.ensemble, self.study, self._seeds) if "lyapunov" in asked else None
         rounds = -(-self.steps // self._batches)  # more than epochs where a round is a subset
         self._tail = TailAverage(rounds) if "tail_average_risk" in asked else None
-        self._fixed = FixedFeatures.of(self.ensemble, self.study, data, self._seeds) if asked else None
+        self._fixed = FixedFeatures.of(self.ensemble, self.study, data, self._seeds)
         self._epoch = -1
         self._orders = torch.empty(0)
         self._graphed: dict[torch.Size, GraphedStep] = {}
@@ -239,11 +239,19 @@ class Stack:
         columns: dict[str, np.ndarray] | None = None,
         gradients: dict[str, Tensor] | None = None,
         updates: dict[str, Tensor] | None = None,
+        wanted: Set[str] | None = None,
     ) -> Snapshot:
-        """Return the replicas as they are now, with what is known of the step that led here."""
+        """Return the replicas as they are now, with what is known of the step that led here.
+
+        Args:
+            columns: what was measured already.
+            gradients: of that step.
+            updates: of that step.
+            wanted: metrics to measure; None for those that are due.
+        """
         self._enter(self.step)
         steps = np.full(len(self.indices), self.step)
-        wanted = measured_at(self.study, self.step)
+        wanted = measured_at(self.study, self.step) if wanted is None else wanted
         growth = None
         if self._twin is not None and "lyapunov" in wanted:
             growth = self._twin.growth()
@@ -270,8 +278,8 @@ class Stack:
         """Take a step and measure everything that the study ever measures."""
         before = {name: value.clone() for name, value in self.ensemble.parameters.items()}
         gradients, now = self.take(1).gradients, self.ensemble.parameters
-        snapshot = self.snapshot({}, gradients, {name: now[name] - value for name, value in before.items()})
-        return snapshot._replace(wanted=measured(self.study)).measure()
+        updates = {name: now[name] - value for name, value in before.items()}
+        return self.snapshot({}, gradients, updates, measured(self.study)).measure()
 
     def keep(self, alive: Bool[np.ndarray, " seeds"]) -> None:
         """Go on without the replicas that are not alive."""

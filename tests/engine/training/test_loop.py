@@ -109,6 +109,16 @@ def test_a_run_stops_above_a_goal_too_and_at_a_checkpoint_its_weights_are_kept_o
     assert max(step for _, step in got.rows) == 5
 
 
+@pytest.mark.parametrize("metric", ["lyapunov", "tail_average_risk", "excess_risk"])
+def test_a_run_stops_by_a_metric_that_needs_something_to_run_along(metric):
+    model = {"depth": 0, "normalize_inputs": True, "bias": False}
+    changes = {"dataset": "toy-values", "model": "linear-network", "model_settings": model, "lr": 0.01}
+    study = toy(stop_below={metric: 100.0}, evaluate_every=5, batch_size=4, **changes)
+    (ended,) = ran(study, seeds(study, 0)).converged
+    assert ended.what.startswith(f"{metric} is ")
+    assert ended.step == (15 if metric == "tail_average_risk" else 5)  # the average begins in epoch 3 of 5
+
+
 DIVERGING = {"model_settings": {"width": 6, "depth": 1}, "batch_size": 13, "epochs": 16, "evaluate_every": 7}
 
 

@@ -78,6 +78,34 @@ def test_repeated_subset_covers_everything_before_it_reshuffles(n, seed, fractio
     assert sorted(visited[:n]) == list(range(n))
 
 
+def test_a_subset_is_a_share_of_the_data():
+    for fraction in (0.0, -0.1, 1.01):
+        with pytest.raises(ValueError, match=rf"`fraction` must be above 0 and at most 1; got {fraction}"):
+            ordering("RS2").order(50, 0, 0, fraction=fraction)
+
+
+def test_subsets_are_uniform_and_reshuffled_after_each_cycle():
+    first = np.array([ordering("RS2").order(6, seed, 3, fraction=0.5) for seed in range(3000)])
+    counts = np.bincount(first.ravel(), minlength=6)
+    # Of draws without replacement within a round: the variance of a count is n p (1 - p).
+    assert ((counts - 1500) ** 2 / 750).sum() < 35  # chi-square with 5 degrees of freedom: p = 1.5e-6
+    fourth = np.array([ordering("RS2").order(6, seed, 1, fraction=0.5) for seed in range(3000)])
+    shared = np.array([len(set(a) & set(b)) for a, b in zip(first, fourth, strict=True)]).mean()
+    # Rounds 1 and 3 are of different cycles: 3 of 6 and 3 of 6 share 1.5 on average, variance 0.45.
+    assert abs(shared - 1.5) < 5 * np.sqrt(0.45 / 3000)
+
+
+@pytest.mark.parametrize("name", ["GraB", "PairBalance"])
+def test_balanced_orders_begin_as_random_reshuffle(name):
+    assert (ordering(name).order(40, 6, 0) == ordering("RR").order(40, 6, 0)).all()
+    assert {one for one, order in ORDERINGS.items() if order.balance} == {"GraB", "PairBalance"}
+
+
+def test_seeds_have_orders_of_their_own():
+    orders = {tuple(ordering("RR").order(30, seed, epoch)) for seed in range(50) for epoch in range(20)}
+    assert len(orders) == 1000
+
+
 @pytest.mark.parametrize("name", sorted(ORDERINGS))
 def test_an_order_depends_on_the_seed_and_the_epoch_alone(name):
     before = ordering(name).order(64, 5, 3)
@@ -87,5 +115,6 @@ def test_an_order_depends_on_the_seed_and_the_epoch_alone(name):
 
 
 def test_an_unknown_ordering_names_those_there_are():
-    with pytest.raises(LabError, match=r"XX.*SS, RR, IGM, WR, FlipFlop, RS2"):
+    with pytest.raises(LabError, match=r"XX") as error:
         ordering("XX")
+    assert "SS, RR, IGM, WR, FlipFlop, RS2, GraB, PairBalance" in error.value.remedy

@@ -110,6 +110,10 @@ SETTINGS = {
         {"cadence": {"lyapunov": 10}, "dtype": "float32"},
         ["difference of 1e-8, which float32 cannot hold", "dtype to float64"],
     ),
+    "twin as a goal in single precision": (
+        {"stop_above": {"lyapunov": 1.0}, "dtype": "float32"},
+        ["which float32 cannot hold"],
+    ),
     "twin of recycled units": (
         {"cadence": {"lyapunov": 10}, "redo_every": 7},
         ["ReDo every 7 steps", "Set redo_every to 0"],
