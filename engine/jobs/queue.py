@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import psutil
 
 from data.catalog_jobs import Process
 from data.errors import LabError
-from data.recovery import recover
+from data.recovery import JobLock, recover
 from data.rows import JobKind, JobRow, JobStatus, RunStatus
 from data.store import Store
 
@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 # A process id is used again by the system, so a process is known by its id and its start, which the kernel
 # rounds and the clock's corrections shift a little.
 _START_TOLERANCE_S = 2.0
+
+# A training tells how far it is after every stretch, of seconds as a rule.
+_SILENCE = timedelta(minutes=10)
 
 # Handles of the workers that this process started: polling them is what clears them away once they end.
 _started: dict[int, subprocess.Popen[bytes]] = {}
@@ -136,8 +139,9 @@ def stop(store: Store, id: int) -> None:
 def reap(store: Store) -> list[int]:
     """Mark jobs of this machine whose process is gone as stopped, and seal the rows they left.
 
-    A queued job has a process when one was started to take it. Jobs of other machines are left alone:
-    nothing here can tell whether their processes live.
+    A queued job has a process when one was started to take it. A training of another machine, or of this
+    one under a former name, counts as gone when it has long been silent and nobody holds its traces; of other
+    jobs elsewhere nothing here can tell whether their processes live.
 
     Returns:
         The jobs that were marked.
@@ -151,8 +155,7 @@ def reap(store: Store) -> list[int]:
         job
         for job in jobs.values()
         if job.status in ("queued", "running")
-        and job.host == here
-        and not _alive(job.pid, job.process_started)
+        and (not _alive(job.pid, job.process_started) if job.host == here else _silent(store, job))
     ]
     marked = []
     for job in gone:
@@ -188,6 +191,17 @@ def seal(store: Store, id: int) -> None:
         recover(store, id)
     except LabError as error:  # another process is at it, or the disk is full: nothing is lost by waiting
         log.warning("The rows of job %d are not sealed yet: %s", id, error)
+
+
+def _silent(store: Store, job: JobRow) -> bool:
+    """Whether a training elsewhere has said nothing for long and does not hold its traces either."""
+    if job.kind != "train" or job.heartbeat_at is None or datetime.now(UTC) - job.heartbeat_at < _SILENCE:
+        return False
+    try:
+        JobLock(store.journals / str(job.id)).release()
+    except LabError:
+        return False
+    return True
 
 
 def _alive(pid: int | None, started: float | None) -> bool:

@@ -5,12 +5,16 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
+from sqlalchemy import update
 
+from data import tables
 from data.errors import LabError
 from data.journal import read_journal
+from data.recovery import JobLock
 from data.store import Store
 from data.traces import TraceWriter
 from engine.jobs import queue
@@ -163,6 +167,26 @@ def test_dead_jobs_of_this_machine_only_are_marked(store: Store) -> None:
     error = store.catalog.job(dead).error
     assert error is not None
     assert error["title"] == "The job's process is gone"
+
+
+def test_a_training_elsewhere_is_gone_when_it_is_silent_and_holds_nothing(store: Store) -> None:
+    """As after a restart of a container, which comes back under another name."""
+    id = claim(store, *gone(), "another-machine")
+    (run,) = store.catalog.start_runs(id, "s", [("A", 0, {})], steps=10, device="cpu")
+    writer = TraceWriter(store, id, ["loss"])
+    writer.write([run], [0], [0.0], [0.1], {"loss": [1.0]})
+    writer.flush()
+    writer._lock.release()  # killed
+    assert queue.reap(store) == []  # it spoke a moment ago
+    with store.catalog.writing() as connection:
+        connection.execute(update(tables.jobs).values(heartbeat_at=datetime.now(UTC) - timedelta(hours=1)))
+    holding = JobLock(store.journals / str(id))
+    assert queue.reap(store) == []
+    holding.release()
+    assert queue.reap(store) == [id]
+    assert {row.status for row in store.catalog.runs()} == {"stopped"}
+    assert len(store.catalog.segments([id])) == store.traces.count("s") == 1
+    assert list(store.journals.iterdir()) == []
 
 
 def test_rows_that_an_ended_job_left_unsealed_are_sealed_later(store: Store) -> None:
