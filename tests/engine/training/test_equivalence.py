@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.optim import lr_scheduler
 
 from engine.datasets import dataset
+from engine.metrics import metrics
 from engine.models import build
 from engine.studies import Arm, Study
 from engine.training.device_data import noisy
@@ -18,6 +19,7 @@ from engine.training.record import Replica
 from tests.engine.training.toys import ROWS, ran, seeds, toy
 
 STEPS = 52
+NONE = dict.fromkeys(metrics(), 0)
 Schedule = Callable[[torch.optim.Optimizer], lr_scheduler.LRScheduler]
 
 # The same draws of initial weights in the same order as the model of that name.
@@ -122,7 +124,7 @@ def assert_as_alone(
 
 
 def settings(**changes):
-    return toy(**{"batch_size": 13, "epochs": 26, "evaluate_every": 26} | changes)
+    return toy(**{"batch_size": 13, "epochs": 26, "evaluate_every": 52, "cadence": NONE} | changes)
 
 
 OPTIMIZERS = {
