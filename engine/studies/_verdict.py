@@ -92,7 +92,8 @@ def compare(
     Args:
         what: the quantity in words.
         a: one value per seed; NaN where a seed has none.
-        b: the same seeds' values to compare with, or one value for all.
+        b: the same seeds' values to compare with, or one value for all; a difference to one value is told as
+            the mean of `a` itself.
         expected: how a should lie to b.
         least: ratio above 1 (default 1.1), or difference above 0, from which on a difference counts.
         statistic: "log ratio" of positive quantities, or "difference".
@@ -110,8 +111,10 @@ def compare(
     kind, weak = _judge(effect, expected, math.log(least) if ratio else least), underpowered(effect)
     left_out = f"Left out: {'; '.join(effect.dropped_why)}." if effect.dropped else ""
 
+    offset = float(right[given][0]) if np.ndim(b) == 0 and not ratio else 0.0
+
     def shown(value: float) -> float | None:
-        value = _exp(value) if ratio else value
+        value = _exp(value) if ratio else value + offset
         return value if math.isfinite(value) else None
 
     return Detail(

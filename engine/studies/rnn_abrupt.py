@@ -28,7 +28,7 @@ STUDY = Study(
     model_settings={"width": 32},
     arms=(Arm("plain", "RR"), Arm("consistent", "RR", training={"consistency": 1.0})),
     comparisons=(Comparison("consistent", "plain", "treatment"),),
-    seeds=8,
+    seeds=16,
     epochs=100,
     batch_size=64,
     optimizer="adam",

@@ -77,7 +77,9 @@ class TestCompare:
         values = np.array([-3.0, -3.2, -2.8, -3.1, -2.9, -3.0])
         found = compare("slope", values, -1.0, "below", least=0.5, statistic="difference")
         assert (found.kind, found.n) == ("holds", 6)
-        assert found.effect == pytest.approx(-2.0)
+        assert found.effect == pytest.approx(-3.0)
+        apart = compare("slope", values, np.full(6, -1.0), "below", least=0.5, statistic="difference")
+        assert (apart.effect, apart.low) == pytest.approx((-2.0, found.low + 1))
         assert (
             compare("slope", values, -1.0, "below", least=5.0, statistic="difference").kind == "does not hold"
         )
