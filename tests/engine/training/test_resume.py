@@ -84,6 +84,8 @@ def test_going_on_gives_the_same_bits(name, dtype):
         assert 0 < len(left) < 4
         states = [state for state in states if any(step < state.step for step in left.values())]
         assert states
+    if "ordering" in CASES[name]:
+        states = [state for state in states if state.step % 2]  # amid an epoch, whose order is under way
     rng = np.random.default_rng(sorted(CASES).index(name))
     assert_same_from(study, replicas, whole, [states[rng.integers(len(states))]])
 
