@@ -1,5 +1,6 @@
 """The history of the catalogue's tables, one revision a file, and the code that applies it."""
 
+import threading
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -9,6 +10,9 @@ HEAD = "0002"
 
 KNOWN = frozenset({"0001", "0002"})
 """Every revision this version of Detour can read, after an upgrade where needed."""
+
+
+_ALONE = threading.Lock()  # Alembic keeps what it works on in globals, so threads take turns
 
 
 def upgrade(connection: Connection) -> None:
@@ -21,4 +25,5 @@ def upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with _ALONE:
+        command.upgrade(config, "head")

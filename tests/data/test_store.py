@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,14 @@ def test_read_only_folders(tmp_path: Path) -> None:
             path.chmod(mode)
     assert contents(root) == before
     assert list(bare.iterdir()) == []
+
+
+def test_threads_make_stores_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        roots = [tmp_path / str(number) for number in range(8)]
+        for store in pool.map(lambda root: open_store(root, create=True), roots):
+            assert store.catalog.studies() == []
+            store.close()
 
 
 def test_many_creators_make_one_store(tmp_path: Path) -> None:
