@@ -1,8 +1,13 @@
+import dataclasses
+
+import numpy as np
 import pytest
 
 from data.store import open_store
 from engine.jobs import queue
+from engine.studies import study
 from tests.dashboard.conftest import words
+from tests.engine.studies.synthetic import record
 
 
 def test_a_place_without_a_store_offers_the_demo_study(lab, view):
@@ -50,6 +55,32 @@ def test_a_finished_study_has_its_claim_its_picture_and_its_verdict(lab, view):
     assert rows["Comparison"][0] == "own-batch risk, SS / RR"
     assert rows["Effect"][0].startswith("0.07")
     assert set(rows["Part of the claim"]) == {"holds"}
+
+
+def test_any_study_is_judged_by_its_own_verdict_once_its_runs_came_to_their_end(lab, view):
+    definition = dataclasses.replace(study("rs2-digits"), expected_seconds=64.0)
+    root, end = lab("nothing"), np.ones(20)
+    curves = {
+        (arm.name, seed): {"test_accuracy": end * (0.97 + 0.001 * seed - 0.03 * (place == 1))}
+        for place, arm in enumerate(definition.arms)
+        for seed in range(8)
+    }
+    status = dict.fromkeys(curves, "running")
+    store = record(root, definition, curves, np.arange(20) * 62, status)
+    app = view("studies")
+    assert not app.exception
+    assert "No verdict yet" in words(app)
+    assert "about 1 min 4 s on 2 cores" in words(app)
+    store.catalog.update_runs(
+        [{"id": run.id, "status": "done"} for run in store.catalog.runs(definition.name)]
+    )
+    store.close()
+    app = view("studies")
+    text = words(app)
+    assert "Claim not supported" in text
+    assert "RS2 10 %, same rounds - full data: -0.03" in text
+    assert "Okanovic et al. 2023" in text
+    assert list(app.table[0].value["Part of the claim"]) == ["does not hold", "holds"]
 
 
 def test_a_running_job_shows_progress_throughput_time_left_and_stops_on_request(lab, view):
