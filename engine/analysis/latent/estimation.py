@@ -1,9 +1,10 @@
-"""Gaussian HMM by EM from one start: hmmlearn, with what it does silently checked."""
+"""Gaussian HMM by EM from one start: hmmlearn, with a faster E step and what it does silently checked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from hmmlearn import _hmmc
@@ -11,46 +12,25 @@ from hmmlearn.base import ConvergenceMonitor
 from hmmlearn.hmm import GaussianHMM
 from jaxtyping import Float, Int
 
-Covariance = Literal["diag", "full"]
+from engine.analysis.latent.parameters import (
+    Parameters,
+    floored,
+    natural_parameters,
+    sufficient_statistics,
+)
 
-COVARIANCE_FLOOR = 1e-3
-"""Least variance in any direction, in squared model units: a standard deviation of 0.03 of the whole."""
 PSEUDOCOUNT = 0.01
-"""Added to each expected first state and transition, so that a transition first seen in a held-out run costs
-about 10 nats rather than the whole likelihood."""
+"""Added to each expected first state and allowed transition, so that a transition first seen in a held-out
+run costs about 10 nats rather than the whole likelihood."""
 TOLERANCE = 1e-5
 """EM stops when a step gains less than this, in nats per observation."""
 MAX_STEPS = 500
 EMPTY = 1e-3
 """Expected visits below which a state keeps its last emission parameters instead of 0 / 0."""
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """Parameters of a Gaussian HMM.
-
-    Attributes:
-        startprob: probability of each state at the first row.
-        transmat: probability of the next state (column) given the present one (row).
-        means: mean emission of each state.
-        covars: variances [states, features], or covariance matrices [states, features, features].
-    """
-
-    startprob: Float[np.ndarray, " states"]
-    transmat: Float[np.ndarray, "states states"]
-    means: Float[np.ndarray, "states features"]
-    covars: Float[np.ndarray, "states features *features"]
-
-    @property
-    def covariance(self) -> Covariance:
-        """Shape of the covariances."""
-        return "diag" if self.covars.ndim == 2 else "full"
-
-    def permuted(self, order: Int[np.ndarray, " states"]) -> Parameters:
-        """Return the same model with state `order[k]` renamed k."""
-        return Parameters(
-            self.startprob[order], self.transmat[np.ix_(order, order)], self.means[order], self.covars[order]
-        )
+_BLOCK = 8192
+"""Rows whose sufficient statistics are made at once."""
+_KEPT_BYTES = 2**28
+"""Sufficient statistics up to this size are kept between EM steps; larger ones are made anew in each."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +69,10 @@ class FlooredHMM(GaussianHMM):  # type: ignore[misc]  # hmmlearn has no types
     """hmmlearn's Gaussian HMM with a covariance floor in every M step and one E step for all runs.
 
     hmmlearn applies its floor at the start only, and biases every variance by a prior instead. Its
-    `implementation="scaling"` fails where all densities of a row underflow, and "log" takes 4 times as long
-    (48 runs of 201 rows, 14 metrics, 8 states: 57 ms against 13 ms). Here each row of densities is divided by
-    its largest before scaling, which cannot underflow.
+    `implementation="scaling"` fails where all densities of a row underflow, and "log" takes many times as
+    long. Here each row of densities is divided by its largest before scaling, and a run whose scaled pass
+    still fails (its likeliest states cannot be reached) is done in logarithms. A transition that starts
+    at 0 stays 0: hmmlearn's M step keeps it.
     """
 
     def __init__(self, parameters: Parameters, tol: float = 0.0, n_iter: int = MAX_STEPS) -> None:
@@ -111,96 +92,159 @@ class FlooredHMM(GaussianHMM):  # type: ignore[misc]  # hmmlearn has no types
         self.startprob_ = parameters.startprob
         self.transmat_ = parameters.transmat
         self.means_ = parameters.means
-        self.covars_ = floored(parameters.covars)
+        covars = floored(parameters.covars)
+        self._covars_ = covars[0] if parameters.tied else covars
+        self._kept: list[tuple[slice, Float[np.ndarray, "_ statistics"]]] = []
+        self._kept_of: Float[np.ndarray, "rows features"] | None = None
 
     @property
     def parameters(self) -> Parameters:
         """The current parameters."""
-        covars: Float[np.ndarray, "states features *features"] = self._covars_
-        return Parameters(self.startprob_, self.transmat_, self.means_, covars)
+        tied = self.covariance_type == "tied"
+        covars: Float[np.ndarray, "states features *features"] = (
+            np.repeat(self._covars_[None], self.n_components, axis=0) if tied else self._covars_
+        )
+        return Parameters(self.startprob_, self.transmat_, self.means_, covars, tied)
+
+    def _blocks(
+        self, X: Float[np.ndarray, "rows features"]
+    ) -> Iterator[tuple[slice, Float[np.ndarray, "_ statistics"]]]:
+        """Yield the sufficient statistics of X, block by block."""
+        if self._kept_of is X:
+            yield from self._kept
+            return
+        D = X.shape[1]
+        width = 2 * D if self.covariance_type == "diag" else D * (D + 3) // 2
+        keep = X.shape[0] * width * X.itemsize <= _KEPT_BYTES
+        kept = []
+        for begin in range(0, len(X), _BLOCK):
+            rows = slice(begin, min(begin + _BLOCK, len(X)))
+            block = sufficient_statistics(X[rows], self.covariance_type)
+            if keep:
+                kept.append((rows, block))
+            yield rows, block
+        if keep:
+            self._kept, self._kept_of = kept, X
 
     def _do_estep(
         self, X: Float[np.ndarray, "rows features"], lengths: Int[np.ndarray, " runs"]
     ) -> tuple[dict[str, Any], float]:
-        log_density = log_densities(self.parameters, X)
-        highest = log_density.max(axis=1, keepdims=True)
-        # exp of a large negative number is a true 0 at this precision
-        with np.errstate(under="ignore"):
-            density = np.exp(log_density - highest)
-        loglik = float(highest.sum())
+        eta, constant = natural_parameters(self.parameters)
+        log_density = np.empty((len(X), self.n_components))
+        for rows, block in self._blocks(X):
+            np.matmul(block, eta, out=log_density[rows])
+        log_density += constant
         stats = self._initialize_sufficient_statistics()
-        posterior = np.empty_like(density)
-        ends = np.cumsum(lengths)
-        for start, end in zip(ends - lengths, ends, strict=True):
-            rows = density[start:end]
-            run_loglik, forward, scales = _hmmc.forward_scaling(self.startprob_, self.transmat_, rows)
-            backward = _hmmc.backward_scaling(self.startprob_, self.transmat_, rows, scales)
-            with np.errstate(under="ignore"):
-                both = forward * backward
-                posterior[start:end] = both / both.sum(axis=1, keepdims=True)
-            stats["start"] += posterior[start]
-            if end - start > 1:
-                stats["trans"] += _hmmc.compute_scaling_xi_sum(forward, self.transmat_, backward, rows)
-            loglik += run_loglik
+        posterior, stats["trans"], loglik = expectations(
+            self.startprob_, self.transmat_, log_density, lengths
+        )
         stats["nobs"] = len(lengths)
+        stats["start"] = posterior[np.cumsum(lengths) - lengths].sum(axis=0)
         stats["post"] = posterior.sum(axis=0)
-        stats["obs"] = posterior.T @ X
+        moments = sum(posterior[rows].T @ block for rows, block in self._blocks(X))
+        D = X.shape[1]
+        stats["obs"], second = moments[:, :D], moments[:, D:]
         if self.covariance_type == "diag":
-            stats["obs**2"] = posterior.T @ X**2
+            stats["obs**2"] = second
         else:
-            stats["obs*obs.T"] = np.stack([(X * weight[:, None]).T @ X for weight in posterior.T])
+            i, j = np.triu_indices(D)
+            stats["obs*obs.T"] = np.empty((self.n_components, D, D))
+            stats["obs*obs.T"][:, i, j] = stats["obs*obs.T"][:, j, i] = second
         return stats, loglik
 
     def _do_mstep(self, stats: dict[str, Any]) -> None:
         before = self.parameters
-        with np.errstate(divide="ignore", invalid="ignore"):
-            super()._do_mstep(stats)
         empty = stats["post"] < EMPTY
-        after = self.parameters
-        self.means_ = np.where(empty[:, None], before.means, after.means)
-        per_state = empty.reshape(-1, *[1] * (before.covars.ndim - 1))
-        covars: Float[np.ndarray, "states features *features"] = np.where(
-            per_state, before.covars, after.covars
-        )
+        if empty.any():
+            # A trace of a row at the old mean, so that no 0 / 0 spreads into a covariance that is tied.
+            trace = np.where(empty, 1e-12, 0.0)[:, None]
+            stats["post"] = np.where(empty, 1e-12, stats["post"])
+            stats["obs"] = np.where(empty[:, None], trace * before.means, stats["obs"])
+            if self.covariance_type == "diag":
+                stats["obs**2"] = np.where(empty[:, None], trace * before.means**2, stats["obs**2"])
+            else:
+                outer = trace[:, :, None] * before.means[:, :, None] * before.means[:, None, :]
+                stats["obs*obs.T"] = np.where(empty[:, None, None], outer, stats["obs*obs.T"])
+        super()._do_mstep(stats)
+        self.means_ = np.where(empty[:, None], before.means, self.means_)
+        covars = self.parameters.covars
+        if self.covariance_type != "tied":
+            covars = np.where(empty.reshape(-1, *[1] * (covars.ndim - 1)), before.covars, covars)
         # Raising variances (eigenvalues) to the floor is the exact constrained maximum, so EM still climbs.
-        self._covars_ = floored(covars) if np.isfinite(covars).all() else covars
+        if np.isfinite(covars).all():
+            covars = floored(covars)
+        self._covars_ = covars[0] if self.covariance_type == "tied" else covars
 
     def _compute_lower_bound(self, curr_logprob: float) -> float:
         # The pseudocounts are a Dirichlet prior; EM climbs the likelihood times that prior.
-        return curr_logprob + PSEUDOCOUNT * float(
-            np.log(self.startprob_).sum() + np.log(self.transmat_).sum()
-        )
+        allowed = self.transmat_[self.transmat_ > 0]
+        return curr_logprob + PSEUDOCOUNT * float(np.log(self.startprob_).sum() + np.log(allowed).sum())
 
 
-def floored(
-    covars: Float[np.ndarray, "states features *features"],
-) -> Float[np.ndarray, "states features *features"]:
-    """Return the nearest covariances with no variance below the floor in any direction."""
-    if covars.ndim == 2:
-        raised: Float[np.ndarray, "states features *features"] = np.maximum(covars, COVARIANCE_FLOOR)
-        return raised
-    values, vectors = np.linalg.eigh((covars + covars.swapaxes(1, 2)) / 2)
-    full = (vectors * np.maximum(values, COVARIANCE_FLOOR)[:, None, :]) @ vectors.swapaxes(1, 2)
-    symmetric: Float[np.ndarray, "states features *features"] = (full + full.swapaxes(1, 2)) / 2
-    return symmetric
+def expectations(
+    startprob: Float[np.ndarray, " states"],
+    transmat: Float[np.ndarray, "states states"],
+    log_density: Float[np.ndarray, "rows states"],
+    lengths: Int[np.ndarray, " runs"],
+) -> tuple[Float[np.ndarray, "rows states"], Float[np.ndarray, "states states"], float]:
+    """Return posteriors of every row, expected transitions, and the log-likelihood of all runs in nats.
+
+    Source:
+        Rabiner 1989, section V.A (scaling), on densities divided by the largest of their row.
+    """
+    highest = log_density.max(axis=1, keepdims=True)
+    forward, backward = np.ones_like(log_density), np.ones_like(log_density)
+    loglik = 0.0
+    ends = np.cumsum(lengths)
+    runs = [slice(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+    # exp of a large negative number is a true 0 at this precision; a pass that overflows is done again below
+    with np.errstate(under="ignore", over="ignore", invalid="ignore", divide="ignore"):
+        density = np.exp(log_density - highest)
+        scaled = np.zeros(len(runs))
+        for index, run in enumerate(runs):
+            try:
+                scaled[index], forward[run], scales = _hmmc.forward_scaling(startprob, transmat, density[run])
+            except ValueError:  # hmmlearn: "forward pass failed with underflow"
+                scaled[index] = np.nan
+                continue
+            backward[run] = _hmmc.backward_scaling(startprob, transmat, density[run], scales)
+        posterior = forward * backward
+        posterior /= posterior.sum(axis=1, keepdims=True)
+    failed = [
+        index
+        for index, run in enumerate(runs)
+        if not (np.isfinite(scaled[index]) and np.isfinite(posterior[run]).all())
+    ]
+    trans = np.zeros_like(transmat)
+    for index in failed:
+        run = runs[index]
+        scaled[index], posterior[run], found = _in_logarithms(startprob, transmat, log_density[run])
+        scaled[index] -= highest[run].sum()
+        trans += found
+        forward[run] = backward[run] = 0.0
+    forward[ends - 1] = 0.0  # nothing follows the last row of a run
+    with np.errstate(under="ignore"):
+        trans += transmat * (forward[:-1].T @ (density[1:] * backward[1:]))
+    loglik = float(highest.sum() + scaled.sum())
+    return posterior, trans, loglik
 
 
-def log_densities(
-    parameters: Parameters, X: Float[np.ndarray, "rows features"]
-) -> Float[np.ndarray, "rows states"]:
-    """Return ln N(x | mean_k, covariance_k) for every row and state."""
-    constant = X.shape[1] * np.log(2 * np.pi)
-    columns = []
-    for mean, covar in zip(parameters.means, parameters.covars, strict=True):
-        if covar.ndim == 1:
-            distance = (X - mean) ** 2 @ (1 / covar)
-            log_det = np.log(covar).sum()
-        else:
-            factor = np.linalg.cholesky(covar)
-            distance = (np.linalg.solve(factor, (X - mean).T) ** 2).sum(axis=0)
-            log_det = 2 * np.log(np.diagonal(factor)).sum()
-        columns.append(-0.5 * (constant + log_det + distance))
-    return np.stack(columns, axis=1)
+def _in_logarithms(
+    startprob: Float[np.ndarray, " states"],
+    transmat: Float[np.ndarray, "states states"],
+    log_density: Float[np.ndarray, "steps states"],
+) -> tuple[float, Float[np.ndarray, "steps states"], Float[np.ndarray, "states states"]]:
+    """Return log-likelihood, posteriors and expected transitions of one run, which cannot underflow."""
+    log_density = np.ascontiguousarray(log_density)
+    loglik, forward = _hmmc.forward_log(startprob, transmat, log_density)
+    backward = _hmmc.backward_log(startprob, transmat, log_density)
+    trans = np.zeros_like(transmat)
+    with np.errstate(under="ignore", divide="ignore"):
+        posterior = np.exp(forward + backward - loglik)
+        posterior /= posterior.sum(axis=1, keepdims=True)
+        if len(log_density) > 1:
+            trans = np.exp(_hmmc.compute_log_xi_sum(forward, transmat, backward, log_density))
+    return float(loglik), posterior, trans
 
 
 def estimate(
@@ -215,7 +259,7 @@ def estimate(
     Args:
         X: rows of all runs under one another, in model units.
         lengths: rows of each run.
-        start: where to start; its covariances are floored first.
+        start: where to start; its covariances are floored first, its zero transitions stay zero.
         tolerance: gain at which to stop, in nats per observation.
         max_steps: EM steps after which to stop anyway.
 
@@ -237,9 +281,3 @@ def estimate(
         converged=bool(model.monitor_.converged),
         fell=float(max(0.0, falls.max(initial=0.0))),
     )
-
-
-def count_parameters(n_states: int, n_features: int, covariance: Covariance) -> int:
-    """Return the free parameters: K - 1 start, K (K - 1) transition, K D mean, and the covariances."""
-    per_state = n_features if covariance == "diag" else n_features * (n_features + 1) // 2
-    return n_states - 1 + n_states * (n_states - 1) + n_states * (n_features + per_state)

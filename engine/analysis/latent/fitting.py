@@ -11,14 +11,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from engine.analysis.latent.candidate import Candidate
-from engine.analysis.latent.estimation import (
-    Covariance,
-    Estimate,
-    Parameters,
-    count_parameters,
-    estimate,
-)
+from engine.analysis.latent.estimation import Estimate, estimate
 from engine.analysis.latent.model import Decoded, LatentModel, decode_rows, logliks
+from engine.analysis.latent.parameters import Covariance, Parameters, count_parameters
 from engine.analysis.latent.preparation import (
     MIN_ROWS,
     Cut,

@@ -11,7 +11,7 @@ from hmmlearn.hmm import GaussianHMM
 from jaxtyping import Float, Int
 from scipy.special import softmax
 
-from engine.analysis.latent.estimation import Covariance, Parameters, log_densities
+from engine.analysis.latent.parameters import Covariance, Parameters, log_densities
 from engine.analysis.latent.preparation import Dropped, Normalize, Runs, Scaling, cut
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from engine.analysis.latent.estimation import Covariance, Parameters
+from engine.analysis.latent.parameters import Covariance, Parameters
 
 KINDS = ("k-means", "random", "left-to-right")
 """Restart r starts as KINDS[r mod 3]."""

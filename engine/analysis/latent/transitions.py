@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from engine.analysis.latent.estimation import Parameters
+from engine.analysis.latent.parameters import Parameters
 from engine.analysis.latent.model import LatentModel, decode_rows, filtered_probabilities
 from engine.analysis.latent.preparation import Runs, cut
 

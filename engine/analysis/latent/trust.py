@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from engine.analysis.latent.candidate import Candidate
-from engine.analysis.latent.estimation import COVARIANCE_FLOOR, MAX_STEPS, Estimate, Parameters
+from engine.analysis.latent.estimation import MAX_STEPS, Estimate
 from engine.analysis.latent.model import LatentModel
+from engine.analysis.latent.parameters import COVARIANCE_FLOOR, Parameters
 from engine.analysis.latent.preparation import DIVERGED, MIN_ROWS, Cut, is_constant
 
 AUTOCORRELATED = 0.3

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from engine.analysis.latent.estimation import Parameters
+from engine.analysis.latent.parameters import Parameters
 
 
 class Enumerated(NamedTuple):

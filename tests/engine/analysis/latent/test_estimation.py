@@ -5,13 +5,11 @@ import pytest
 from hmmlearn.hmm import GaussianHMM
 from scipy import stats
 
-from engine.analysis.latent.estimation import (
+from engine.analysis.latent.estimation import PSEUDOCOUNT, FlooredHMM, estimate
+from engine.analysis.latent.parameters import (
     COVARIANCE_FLOOR,
-    PSEUDOCOUNT,
-    FlooredHMM,
     Parameters,
     count_parameters,
-    estimate,
     floored,
     log_densities,
 )

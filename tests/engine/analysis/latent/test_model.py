@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from engine.analysis.latent import LatentModel, Scaling, decode
-from engine.analysis.latent.estimation import Parameters
+from engine.analysis.latent.parameters import Parameters
 from engine.analysis.latent.model import decode_rows, filtered_probabilities, logliks
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from engine.analysis.latent import fit
-from engine.analysis.latent.estimation import Parameters
+from engine.analysis.latent.parameters import Parameters
 from engine.analysis.latent.trust import mean_entropy, residual_autocorrelation
 
 NAMES = ["a", "b", "c", "d", "e"]
