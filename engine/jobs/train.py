@@ -2,9 +2,8 @@
 
 import logging
 import time
-from collections.abc import Generator
 from contextlib import closing
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from engine.studies import Study, study
 from engine.training.grouping import groups
 from engine.training.loop import choose_device, replicas_of, train
 from engine.training.memory import choose_at_once
-from engine.training.record import Kept, Replica, Rows, StackState, Stretch
+from engine.training.record import Kept, Replica, Rows, StackState
 from engine.version import code_version
 
 # Rows are acknowledged at least this often, so that a viewer is never further behind.
@@ -167,7 +166,7 @@ class _Training:
                 self._at_once,
                 self._compiled,
             )
-            with closing(cast(Generator[Stretch, None, None], stretches)):
+            with closing(stretches):
                 for stretch in stretches:
                     seconds = time.monotonic() - began
                     for rows in stretch.rows:
@@ -182,8 +181,9 @@ class _Training:
                         self._ledger.leave(self._store, stretch, seconds)
                     for kept in stretch.kept:
                         self._keep(kept)
-                    if stretch.state is not None and self._rounds.take(stretch.state.stack):
+                    if stretch.state is not None:
                         self._save(stretch.state)
+                        self._rounds.saved(stretch.state.stack)
                     if now - advanced >= _ADVANCE_S:
                         self._ledger.advance(self._store)
                         advanced = now
@@ -204,9 +204,9 @@ class _Training:
             self._rounds.stop()
         return asked
 
-    def _due(self) -> bool:
+    def _due(self, stack: int) -> bool:
         self._told()
-        return self._rounds.due()
+        return self._rounds.due(stack)
 
     def _write(self, writer: TraceWriter, rows: Rows, seconds: float) -> None:
         runs = self._ledger.ids[rows.replicas]

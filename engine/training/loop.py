@@ -1,7 +1,7 @@
 """The loop that trains every seed and arm of a study together and says what it saw."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -38,7 +38,7 @@ def replicas_of(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> list
     return [Replica(arm.name, seed) for arm in study.arms if arm.name in chosen for seed in seeds]
 
 
-def never() -> bool:
+def never(stack: int) -> bool:
     """Say that no state is due."""
     return False
 
@@ -47,11 +47,11 @@ def train(
     study: Study,
     replicas: Sequence[Replica],
     device: torch.device,
-    due: Callable[[], bool] = never,
+    due: Callable[[int], bool] = never,
     states: Sequence[StackState] = (),
     at_once: int | None = None,
     compiled: bool = False,
-) -> Iterator[Stretch]:
+) -> Generator[Stretch, None, None]:
     """Train replicas together, reporting as they go; closing the iterator stops the training.
 
     Arms of the same settings share a stack; the stacks take turns between evaluations, so that all arms
@@ -61,7 +61,8 @@ def train(
         study: what is trained.
         replicas: the runs; reported by their index in this sequence.
         device: where.
-        due: asked after every stretch of a stack whether it is to report the state to go on from.
+        due: asked after every stretch of a stack, by its number, whether it is to report the state to go on
+            from.
         states: where the stacks of an earlier training of the same replicas stood; a stack without one
             begins at its first step.
         at_once: how many replicas may be in one stack; None for all.
@@ -105,12 +106,12 @@ def _train(
     study: Study,
     replicas: Sequence[Replica],
     device: torch.device,
-    due: Callable[[], bool],
+    due: Callable[[int], bool],
     states: Sequence[StackState],
     at_once: int | None,
     compiled: bool,
     pool: ThreadPoolExecutor,
-) -> Iterator[Stretch]:
+) -> Generator[Stretch, None, None]:
     standing = {state.stack: state for state in states}
     stacks, splits = [], dict[float, DeviceData]()
     for number, members in enumerate(groups(study, replicas, at_once)):
@@ -149,7 +150,9 @@ def _train(
                 stack.keep(~left)
         elif advance.snapshot is not None:
             measuring = pool.submit(advance.snapshot.measure)
-        state = stack.state() if len(stack.indices) and stack.step < stack.steps and due() else None
+        state = (
+            stack.state() if len(stack.indices) and stack.step < stack.steps and due(stack.number) else None
+        )
         stretch = Stretch(rows, advance.diverged, converged, done(), state, tuple(kept))
         if waiting is not None:
             yield waiting.done()

@@ -56,7 +56,7 @@ def test_a_gpu_goes_on_from_a_state_to_the_same_bits(kind, dtype):
     device = torch.device("cuda")
     study = toy(**KINDS[kind], dtype=dtype)
     replicas = seeds(study, 0, 1, 2)
-    whole = ran(study, replicas, due=lambda: True, device=device)
+    whole = ran(study, replicas, due=lambda stack: True, device=device)
     state = next(one.state for one in whole.stretches if one.state is not None)
     again = ran(study, replicas, states=[state], device=device)
     assert again.rows.keys() == {key for key in whole.rows if key[1] > state.step}

@@ -157,7 +157,7 @@ def test_training_goes_on_when_every_seed_of_a_stack_diverged():
 def test_arms_of_one_architecture_share_a_stack_whatever_their_ordering():
     arms = (Arm("a", "SS"), Arm("b", "WR"), Arm("c", "GraB"), Arm("d", "RS2", {}, {"fraction": 0.5}))
     study = toy(arms=arms, batch_size=13, evaluate_every=5)
-    got = ran(study, seeds(study, 0), due=lambda: True)
+    got = ran(study, seeds(study, 0), due=lambda stack: True)
     assert {stretch.state.stack for stretch in got.stretches if stretch.state} == {0, 1}
     assert len(got.rows) == 4 * (study.steps + 1)
 

@@ -76,7 +76,7 @@ SINGLE = ["GraB", "ReDo", "adam", "momentum"]
 def test_going_on_gives_the_same_bits(name, dtype):
     study = study_of(dtype=dtype, **CASES[name])
     replicas = seeds(study, 0, 1, 2, 3)
-    whole = ran(study, replicas, due=lambda: True)
+    whole = ran(study, replicas, due=lambda stack: True)
     states = [stretch.state for stretch in whole.stretches if stretch.state is not None]
     assert [state.step for state in states] == sorted({state.step for state in states})
     if name in ("early stop", "diverging"):
@@ -99,7 +99,7 @@ def test_stacks_of_different_lengths_go_on_from_where_each_stood():
     )
     study = study_of(arms=arms, checkpoints=(0, 7, 14))
     replicas = seeds(study, 0, 1)
-    whole = ran(study, replicas, due=lambda: True)
+    whole = ran(study, replicas, due=lambda stack: True)
     rng = np.random.default_rng(4)
     by_stack: dict[int, list[StackState]] = {}
     for stretch in whole.stretches:
@@ -116,7 +116,7 @@ def test_a_kill_at_any_stretch_loses_nothing():
     study = study_of(arms=(Arm("a", "RR"), Arm("b", "SS", training={"momentum": 0.9})), checkpoints=(0, 14))
     replicas = seeds(study, 0, 1)
     asked = iter([False, True, False, False, True, False, True] * 9)
-    whole = ran(study, replicas, due=lambda: next(asked))
+    whole = ran(study, replicas, due=lambda stack: next(asked))
     members = groups(study, replicas)
     for cut in np.random.default_rng(0).choice(len(whole.stretches), 2, replace=False):
         before = whole.stretches[:cut]
@@ -133,7 +133,7 @@ def test_a_kill_at_any_stretch_loses_nothing():
 def test_a_state_survives_a_file(name, tmp_path):
     study = study_of(**CASES[name])
     replicas = seeds(study, 0, 1, 2)
-    whole = ran(study, replicas, due=lambda: True)
+    whole = ran(study, replicas, due=lambda stack: True)
     state = [one.state for one in whole.stretches if one.state is not None][-1]
     save_file(dict(state.tensors), tmp_path / "state.safetensors")
     loaded = load_file(tmp_path / "state.safetensors")
@@ -148,7 +148,7 @@ def test_a_state_survives_a_file(name, tmp_path):
 
 def test_a_state_is_a_copy():
     study = study_of(optimizer="adam")
-    first = ran(study, seeds(study, 0), due=lambda: True).stretches[1].state
+    first = ran(study, seeds(study, 0), due=lambda stack: True).stretches[1].state
     assert first is not None
     assert all(value.flags.owndata for value in first.tensors.values())
     before = {name: value.copy() for name, value in first.tensors.items()}
@@ -159,6 +159,6 @@ def test_a_state_is_a_copy():
 
 def test_a_state_of_other_replicas_is_refused():
     study = study_of()
-    state = next(one.state for one in ran(study, seeds(study, 0, 1), due=lambda: True).stretches if one.state)
+    state = next(one.state for one in ran(study, seeds(study, 0, 1), due=lambda stack: True).stretches if one.state)
     with pytest.raises(ValueError, match="must be of replicas"):
         ran(study, seeds(study, 0), states=[state])
