@@ -14,10 +14,11 @@ from engine.models._units import Units
 class CNN(nn.Module):
     """Convolutions of 3 x 3 pixels, each halving the image, the mean over positions and a linear read-out.
 
-    The number of channels doubles at every layer. Stacked replicas become groups of one convolution. On one CPU
-    core, 8 and 16 replicas, batch 32, its gradient from 16 channels on took 0.2 to 0.75 of the time of the best
-    of four ways to unfold images for batched matrix products; from 1 or 3 channels it took 1.1 to 2.1 times,
-    and of 1 x 1 pixel 2.2 to 2.5 times as long, which is too little of a network to keep two ways.
+    The number of channels doubles at every layer. Stacked replicas become groups of one convolution. On
+    one CPU core, 8 and 16 replicas, batch 32, its gradient from 16 channels on took 0.2 to 0.75 times as
+    long as the best of four ways to unfold images for batched matrix products; from 1 or 3 channels it
+    took 1.1 to 2.1 times, and of 1 x 1 pixel 2.2 to 2.5 times as long, too little of a network to keep
+    two ways.
 
     Args:
         shape: of the data, which must be images.
