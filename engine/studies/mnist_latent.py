@@ -23,12 +23,12 @@ STUDY = Study(
     model_settings={"width": 128, "depth": 2},
     arms=(Arm("AdamW", "RR"),),
     seeds=40,
-    epochs=12,
+    epochs=10,
     batch_size=64,
     optimizer="adamw",
     lr=1e-3,
     weight_decay=0.01,
-    evaluate_every=9,
+    evaluate_every=14,
 )
 
 
