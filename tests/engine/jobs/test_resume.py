@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pandas.api.types import is_numeric_dtype
 
 from data import checkpoints
@@ -26,7 +24,6 @@ from data.journal import read_journal
 from data.recovery import job_journals
 from data.store import Store, open_store
 from engine.jobs import queue, train
-from engine.jobs.rounds import Rounds
 from engine.jobs.worker import Stop, carry_out, me
 from engine.studies import Arm, Study
 
@@ -320,42 +317,6 @@ def test_another_version_goes_on_and_says_so(
     train.run(store, id, lambda step, steps, message="": bool(heard.append(message)))
     assert f"begun with version {began}" in heard[-1]
     assert f"99: its bits may differ from those of {began}" in caplog.text
-
-
-@given(st.integers(1, 4), st.data())
-def test_a_round_has_a_state_of_every_stack_and_asks_for_few_more(stacks: int, data: st.DataObject) -> None:
-    """Stacks are asked in any order, states come one stretch later, stacks end in between."""
-    training = set(range(stacks))
-    rounds = Rounds(0.0 if data.draw(st.booleans()) else 1e9, lambda: training)
-    stop_at = data.draw(st.integers(0, 20))
-    saved: list[int] = []
-    waiting: int | None = None
-    fair = 0
-    for turn in range(200):
-        if turn == stop_at:
-            rounds.stop()
-            rounds.stop()
-            saved.clear()
-        if not training or rounds.over:
-            break
-        # Whoever goes next, nobody is left out for ever.
-        fair = fair + 1 if data.draw(st.booleans()) else fair
-        stack = (
-            sorted(training)[fair % len(training)]
-            if turn > 40
-            else data.draw(st.sampled_from(sorted(training)))
-        )
-        fair += turn > 40
-        asked = rounds.due()
-        if waiting is not None and rounds.take(waiting) and turn >= stop_at:
-            saved.append(waiting)
-        waiting = stack if asked else None
-        if waiting is None and len(training) > 1 and data.draw(st.integers(0, 9)) == 0:
-            training.discard(stack)
-    else:
-        raise AssertionError("the last round does not end")
-    assert training <= set(saved)
-    assert len(saved) == len(set(saved))
 
 
 COMMON = (
