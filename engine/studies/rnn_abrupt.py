@@ -26,7 +26,7 @@ STUDY = Study(
     dataset_settings={"rows": 512, "steps": 20},
     model="gru",
     model_settings={"width": 32},
-    arms=(Arm("plain", "RR"), Arm("consistent", "RR", training={"consistency": 1.0})),
+    arms=(Arm("plain", "RR"), Arm("consistent", "RR", training={"consistency": 1 / 32})),
     comparisons=(Comparison("consistent", "plain", "treatment"),),
     seeds=16,
     epochs=100,

@@ -49,7 +49,7 @@ class Ensemble:
             the same numbers in every precision and on every device.
         task: what the targets are, and with it the loss.
         autocast: whether the training step runs its matrix products in bfloat16.
-        consistency: weight of the mean squared change of the hidden state between steps of a recurrent net.
+        consistency: weight of the mean of ||h_{t+1} - h_t||^2 over the steps of a recurrent net's hidden state.
         compiled: whether torch compiles the recorded step; needs a C++ compiler, on a GPU Triton.
     """
 
@@ -92,7 +92,7 @@ class Ensemble:
                 with self._watched(["trajectory"]) as seen:
                     outputs = self.forward(parameters, inputs)
                 states = seen["trajectory"][0]
-                penalty = self._consistency * (states[:, 1:] - states[:, :-1]).square().mean()
+                penalty = self._consistency * (states[:, 1:] - states[:, :-1]).square().sum(-1).mean()
         if self._autocast:
             outputs = outputs.float()
         loss = losses(self._task, outputs, targets).mean()

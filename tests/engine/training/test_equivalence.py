@@ -268,7 +268,7 @@ def test_sequences_with_and_without_the_consistency_penalty(consistency):
         total = states.new_zeros(())
         for step in range(1, states.shape[1]):
             total = total + (states[:, step] - states[:, step - 1]).pow(2).sum()
-        return consistency * total / (states[:, 1:].numel())
+        return consistency * total / (states.shape[0] * (states.shape[1] - 1))
 
     study = settings(
         dataset="toy-sequences",
