@@ -85,6 +85,12 @@ def _described(files: Stamp, tokens: int) -> Shape:
     """Describe files that have not changed since."""
     (inputs, *_), (targets, *_), _, (test_targets, *_) = files
     rows, *example = _header(inputs, NAMES[0])[0]
+    if not example:
+        raise LabError(
+            "Inputs without an axis of features",
+            f"`{NAMES[0]}` of `{inputs}` is of shape ({rows},): a number an example, on no axis of its own.",
+            f"Save it as {NAMES[0]}.reshape(-1, 1), and the test inputs too.",
+        )
     task, outputs = _meaning(_read(targets, NAMES[1]), _read(test_targets, NAMES[3]))
     return Shape(rows, tuple(example), outputs, task, tokens or None)
 

@@ -12,6 +12,7 @@ interventions can use where a model has it:
 They hold parameters only, no buffers, and draw nothing in a forward pass: ``torch.func`` can stack them.
 """
 
+import inspect
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -41,9 +42,33 @@ def build(name: str, shape: Shape, settings: Mapping[str, Any]) -> nn.Module:
     known = models()
     if name not in known:
         raise LabError("Unknown model", f"There is no model `{name}`.", f"Choose one of: {', '.join(known)}.")
+    _require_known(name, known[name], settings)
     try:
         return known[name](shape, **settings)
     except (TypeError, ValueError) as error:
         raise LabError(
             "Model settings refused", f"`{name}`: {error}", "Mend the settings of this model."
         ) from error
+
+
+def _require_known(name: str, model: type[nn.Module], settings: Mapping[str, Any]) -> None:
+    """Refuse a setting that a model does not have, and a word where it asks for true or false.
+
+    Raises:
+        LabError: such a setting.
+    """
+    taken = {key: one for key, one in inspect.signature(model).parameters.items() if key != "shape"}
+    for key, value in settings.items():
+        if key not in taken:
+            raise LabError(
+                "Model settings refused",
+                f"`{name}`: there is no setting `{key}`.",
+                f"Its settings: {', '.join(taken) or 'none'}.",
+            )
+        # Any word but an empty one counts as true: `no` would switch on what it means to switch off.
+        if isinstance(taken[key].default, bool) and not isinstance(value, bool):
+            raise LabError(
+                "Model settings refused",
+                f"`{name}`: `{key}` must be true or false; got {value!r}.",
+                f"For example --set model.{key}={str(taken[key].default).lower()}.",
+            )

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from engine.datasets import Shape
 from engine.models._init import initialize
-from engine.models._settings import image_inputs, normalization, one_of, positive
+from engine.models._settings import image_inputs, normalization, positive
 
 
 class BasicBlock(nn.Module):
@@ -81,7 +81,6 @@ class ResNet(nn.Module):
         if not isinstance(depth, int) or depth < 8 or depth % 6 != 2:
             raise ValueError(f"`depth` must be 6 n + 2 with n of at least 1 (8, 14, 20, ...); got {depth!r}.")
         positive(width_factor=width_factor)
-        one_of("residual", residual, (True, False))
         width = round(16 * width_factor)
         if width != 16 * width_factor:
             raise ValueError(f"`width_factor` must make whole numbers of 16 channels; got {width_factor!r}.")

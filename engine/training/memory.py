@@ -71,10 +71,10 @@ def fit(parts: Sequence[tuple[int, Need]], free: int) -> int:
     room = (free - kept) // step
     if room < 1:
         most = max(0, (free - step) * count // kept)
+        beside = f" and a step of one takes {step / 2**30:.2f} GiB" if step >= 0.005 * 2**30 else ""
         raise LabError(
             "Out of memory",
-            f"{count:,} runs keep {kept / 2**30:.2f} GiB and a step of one takes {step / 2**30:.2f} GiB; "
-            f"{free / 2**30:.2f} GiB can be used.",
+            f"{count:,} runs keep {kept / 2**30:,.2f} GiB{beside}; {free / 2**30:.2f} GiB can be used.",
             f"Train at most {most:,} runs at a time with --seeds and --arms."
             if most
             else "Choose a smaller batch or a smaller model.",

@@ -47,6 +47,7 @@ def require_trainable(
             raise LabError(
                 "Settings refused", f"Arm `{name}` of `{study.name}`: {error}", "Mend this setting."
             ) from error
+        _require_answers(alone, model)
         _require_batches(study, alone, model)
         _require_settings(alone, model)
 
@@ -57,6 +58,24 @@ def _require_compiler(device: torch.device) -> None:
         what = "Triton, which torch's CUDA wheels for Linux bring," if device.type == "cuda" else "g++"
         raise LabError(
             "No compiler", f"Compiling a step needs {what} and there is none.", "Leave out --compile."
+        )
+
+
+def _require_answers(alone: Study, model: nn.Module) -> None:
+    """Refuse outputs of another shape than the targets: a loss may broadcast them and mean nothing."""
+    shape, rows = alone.shape, 2
+    kind = torch.float32 if shape.tokens is None else torch.int64
+    with torch.no_grad():
+        outputs = model(torch.empty(rows, *shape.inputs, dtype=kind, device="meta"))
+    values = alone.load().train_targets.shape[1:] if shape.task == "values" else (shape.outputs,)
+    given = tuple(outputs.shape[1:])
+    if given != values:
+        raise LabError(
+            "Outputs that do not answer the targets",
+            f"`{alone.model}` gives outputs of shape {given} an example, where `{alone.dataset}` asks for "
+            f"{tuple(values)}.",
+            "Choose another model or data set; of a recurrent model readout=all answers at every step and "
+            "readout=last at the end.",
         )
 
 

@@ -82,6 +82,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("train", "digits-shuffling", "--device", "tpu"), "tpu"),
         (("train", "digits-shuffling", "--set", "model.width=0"), "width"),
         (("train", "digits-shuffling", "--set", "model.norm=layer"), "layer"),
+        (("train", "digits-shuffling", "--set", "model.wide=3"), "wide"),
+        (("train", "digits-shuffling", "--set", "model.bias=no"), "'no'"),
+        (("train", "digits-shuffling", "--set", "lr=0.1", "--set", "lr=0.2"), "'0.2'"),
         *(
             (("train", "digits-shuffling", f"--seeds={text}"), text)
             for text in ("0..", "5..2", "x", "-1", "0", "1..-2")

@@ -62,7 +62,7 @@ def _run(arguments: Namespace) -> Outcome:
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:
-    settings = {}
+    settings: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip():
@@ -71,7 +71,14 @@ def _settings(pairs: list[str]) -> dict[str, str]:
                 f"`--set` must be KEY=VALUE; got {pair!r}.",
                 "For example --set epochs=20.",
             )
-        settings[key.strip()] = value.strip()
+        key, value = key.strip(), value.strip()
+        if key in settings:
+            raise LabError(
+                "Setting given twice",
+                f"`{key}` must be set once; got {settings[key]!r} and {value!r}.",
+                "Leave out one of them.",
+            )
+        settings[key] = value
     return settings
 
 

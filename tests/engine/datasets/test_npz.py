@@ -152,6 +152,13 @@ def test_arrays_that_cannot_be_used_are_named(save, other, words):
         load(save(**other))
 
 
+def test_one_number_an_example_needs_an_axis_of_its_own(save):
+    with pytest.raises(LabError, match=r"`train_inputs` of .* is of shape \(6,\)") as error:
+        shape(save(train_inputs=np.arange(6.0)))
+    assert "reshape(-1, 1)" in error.value.remedy
+    assert shape(save(train_inputs=np.arange(6.0).reshape(-1, 1))).inputs == (1,)
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.9])
 def test_a_file_cut_short_is_called_unreadable(save, tmp_path, compressed, share):

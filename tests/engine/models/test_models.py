@@ -194,7 +194,7 @@ def test_every_nonlinearity_of_a_feedforward_model_but_the_streams_has_units():
         ("resnet", IMAGES, {"depth": 2}, "`depth` must be 6 n \\+ 2 .* got 2"),
         ("resnet", IMAGES, {"width_factor": 0.3}, "`width_factor` must make whole numbers .* got 0.3"),
         ("resnet", IMAGES, {"width_factor": -1}, "`width_factor` must be .* above 0; got -1"),
-        ("resnet", IMAGES, {"residual": "no"}, "`residual` must be one of True, False; got 'no'"),
+        ("resnet", IMAGES, {"residual": "no"}, "`residual` must be true or false; got 'no'"),
         ("resnet", IMAGES, {"norm": "group"}, "`norm` must be one of batch, layer, none; got 'group'"),
         ("transformer", ROWS, {}, "`inputs` must be tokens .* got measurements \\(12,\\)"),
         ("transformer", TOKENS, {"heads": 3}, "`heads` must divide `width` = 128; got 3"),
@@ -203,7 +203,9 @@ def test_every_nonlinearity_of_a_feedforward_model_but_the_streams_has_units():
         ("rnn", SERIES, {"readout": "first"}, "`readout` must be one of last, all; got 'first'"),
         ("gru", SERIES, {"recurrent": "identity"}, "`recurrent` must be one of same, .* got 'identity'"),
         ("gru", SERIES, {"recurrent_scale": 0.0}, "`recurrent_scale` must be .* above 0; got 0.0"),
-        ("gru", SERIES, {"depth": 2}, "depth"),
+        ("gru", SERIES, {"depth": 2}, "there is no setting `depth`"),
+        ("linear-network", ROWS, {"bias": "no"}, "`bias` must be true or false; got 'no'"),
+        ("linear-network", ROWS, {"shape": ROWS}, "there is no setting `shape`"),
     ],
 )
 def test_a_setting_that_breaks_its_rule_is_named_with_its_value(name, shape, settings, message):

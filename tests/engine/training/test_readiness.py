@@ -85,7 +85,23 @@ SETTINGS = {
         ["no ordering `XX`", "SS, RR, IGM, WR, FlipFlop, RS2, GraB, PairBalance"],
     ),
     "model": ({"model": "mpl"}, ["no model `mpl`", "mlp"]),
-    "setting of a model": ({"model_settings": {"wide": 3}}, ["`mlp`", "wide"]),
+    "setting of a model": (
+        {"model_settings": {"wide": 3}},
+        ["`mlp`: there is no setting `wide`", "width, depth"],
+    ),
+    "an answer at the end where one at every step is asked": (
+        {"dataset": "toy-sequences", "model": "rnn", "model_settings": {}},
+        ["`rnn` gives outputs of shape (1,)", "`toy-sequences` asks for (4, 1)", "readout=all"],
+    ),
+    "one answer of a perceptron where one at every step is asked": (
+        {"dataset": "toy-sequences"},
+        ["`mlp` gives outputs of shape (1,)", "asks for (4, 1)"],
+    ),
+    # Broadcast, its loss would pair every answer with every other example's sign.
+    "an answer at every step where one sign is asked": (
+        {"dataset": "evidence-accumulation", "model": "gru", "model_settings": {"readout": "all"}},
+        ["`gru` gives outputs of shape (40, 1)", "asks for (1,)", "readout=last"],
+    ),
     "value of a model": ({"model_settings": {"width": 0}}, ["`width` must be", "got 0"]),
     "data set": ({"dataset": "digit"}, ["no data set `digit`", "digits"]),
     "metric": ({"cadence": {"loss": 10}}, ["A metric must be one of", "train_accuracy", "got loss"]),
@@ -150,7 +166,9 @@ def test_devices():
 def test_weights_that_fit_in_no_memory(monkeypatch):
     monkeypatch.setattr("engine.training.memory.free_bytes", lambda device: 20_000)
     require_trainable(toy(), ["it"], "cpu", seeds=2)
-    assert "100 runs keep" in refused(toy(), seeds=100)
+    said = refused(toy(), seeds=100)
+    assert "100 runs keep" in said
+    assert "a step of one" not in said  # nothing is known of it yet
 
 
 def test_a_compiler_that_is_not_there(monkeypatch):
