@@ -81,7 +81,7 @@ class Study:
             the training step under autocast.
         redo_every: steps between recyclings of dormant units (ReDo); 0 for none.
         redo_threshold: score up to which a unit counts as dormant for ReDo.
-        consistency: weight of the penalty mean ||h_{t+1} - h_t||^2 on a recurrent net's hidden state; 0 for none.
+        consistency: weight of the penalty mean ||h_{t+1} - h_t||^2 on the states of a recurrent net, or 0.
         loss_bound: batch loss above which a replica counts as diverged; None for any finite loss.
         stop_below: metric to value: a run ends once the metric is at or below it.
         stop_above: metric to value: a run ends once the metric is at or above it.

@@ -49,7 +49,7 @@ class Ensemble:
             the same numbers in every precision and on every device.
         task: what the targets are, and with it the loss.
         autocast: whether the training step runs its matrix products in bfloat16.
-        consistency: weight of the mean of ||h_{t+1} - h_t||^2 over the steps of a recurrent net's hidden state.
+        consistency: weight of the penalty mean ||h_{t+1} - h_t||^2 on the states of a recurrent net.
         compiled: whether torch compiles the recorded step; needs a C++ compiler, on a GPU Triton.
     """
 
