@@ -9,9 +9,21 @@ from data.store import Store
 from engine.plugins import discover
 from engine.studies._evidence import Evidence
 from engine.studies._study import Arm, Comparison, Study
-from engine.studies._verdict import Detail, Verdict
+from engine.studies._verdict import Detail, Verdict, compare, conclude
 
-__all__ = ["Arm", "Comparison", "Detail", "Evidence", "Study", "Verdict", "studies", "study", "verdict"]
+__all__ = [
+    "Arm",
+    "Comparison",
+    "Detail",
+    "Evidence",
+    "Study",
+    "Verdict",
+    "compare",
+    "conclude",
+    "studies",
+    "study",
+    "verdict",
+]
 
 
 @cache

@@ -1,5 +1,8 @@
 import dataclasses
 import json
+import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -200,6 +203,21 @@ class TestCommand:
         for name in ("digits-shuffling", "nothing"):
             assert main(["verdict", name, "--store", str(tmp_path / "lab")]) == 1
         assert "python -m engine train digits-shuffling" in capsys.readouterr().err
+
+
+def test_the_example_of_the_guide_is_a_study_that_is_judged(tmp_path):
+    guide = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
+    example: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL):
+        exec(block, example)
+    definition = example["STUDY"]
+    curves = {
+        (arm.name, seed): {"test_loss": np.full(20, noisy(0.1 if arm.name == "Adam" else 0.3, seed, n=1)[0])}
+        for arm in definition.arms
+        for seed in range(8)
+    }
+    found = example["verdict"](Evidence(record(tmp_path, definition, curves, STEPS), definition.name))
+    assert (found.kind, found.n) == ("holds", 8)
 
 
 def test_every_study_of_the_lab_can_be_judged():
