@@ -24,7 +24,9 @@ def trust_panel(fit: Fit, known: dict[str, MetricRow]) -> None:
         f"{(confidence < 0.9).mean():.0%} of points "
         "below 0.9",
         "Correlation within states": f"**{typical}** at lag 1, the model assumes 0",
-        "Runs": f"{len(summary['runs']) - held} to fit, **{held}** held out to choose K",
+        "Runs": f"{len(summary['runs'])}, each held out once in **{trust['folds']}** folds to choose K"
+        if "folds" in trust
+        else f"{len(summary['runs']) - held} to fit, **{held}** held out to choose K",
     }
     st.table(rows, border="horizontal")
     dropped = summary.get("dropped", [])

@@ -75,13 +75,15 @@ def _how(fit: Fit, formula: str, source: str = "") -> figure.Provenance:
 
 def _facts(lab: Lab, choice: Choice, fit: Fit) -> None:
     summary = fit.summary
+    folds = summary.get("trust", {}).get("folds")
     held = sum(bool(run.get("held_out")) for run in summary["runs"])
+    split = f"cross-validated in {folds} folds" if folds else f"{held} held out"
     st.caption(
         f"Gaussian HMM with {summary['covariance']} covariance · "
         f"{count(len(summary['metrics']), 'metric')} as "
         f"{NORMALIZE_WORDS.get(summary['normalize'], summary['normalize'])} · "
         f"{count(len(summary['runs']), 'run')}, "
-        f"{held} held out · fitted {ago(fit.row.created_at)}"
+        f"{split} · fitted {ago(fit.row.created_at)}"
     )
     if fit.row.data_version != lab.store.traces.version(choice.study.name):
         st.info(

@@ -1,13 +1,19 @@
 """The job that fits latent states to a study's runs and keeps the result."""
 
+import os
+
 from data.analyses import save
 from data.errors import LabError
 from data.store import Store
 from engine.analysis import latent
-from engine.analysis.latent.fitting import Stopped
 from engine.jobs.fit_request import FitRequest, fit_request, stored
 from engine.jobs.progress import Ending, Progress
 from engine.version import code_version
+
+WORKERS = 2
+"""Processes that share a large search."""
+LARGE = 5_000_000
+"""Rows times states times restarts from which starting processes pays: about ten seconds of work on one."""
 
 
 def run(store: Store, job_id: int, progress: Progress) -> Ending:
@@ -30,7 +36,7 @@ def run(store: Store, job_id: int, progress: Progress) -> Ending:
     if row is None:
         try:
             row_id = _fit(store, job_id, wanted, data_version, progress)
-        except Stopped:
+        except latent.Stopped:
             return Ending("stopped", {})
     else:
         row_id = row.id
@@ -55,9 +61,10 @@ def _fit(store: Store, job_id: int, wanted: FitRequest, data_version: str, progr
             wanted.restarts,
             wanted.seed,
             restarts_done,
-            groups=[
-                run.seed for run in runs
-            ],  # arms share a seed's start, so they stay on one side of the split
+            groups=[run.seed for run in runs],  # arms share a seed's start, so they are held out together
+            topology=wanted.topology,
+            every=wanted.every,
+            workers=_workers(sum(len(run.values) for run in runs), wanted),
         )
     except ValueError as error:
         raise LabError(
@@ -65,11 +72,18 @@ def _fit(store: Store, job_id: int, wanted: FitRequest, data_version: str, progr
             f"`{wanted.study}`: {error}",
             "Train more seeds, or choose other metrics.",
         ) from error
+    transitions = latent.explain(selection.best, [run.values for run in runs])
     labels = [{"run": run.run, "arm": run.arm, "seed": run.seed} for run in runs]
     steps = [run.steps for run in runs]
-    summary, arrays = latent.to_record(selection, labels, steps, wanted.restarts, wanted.seed)
+    summary, arrays = latent.to_record(selection, labels, steps, wanted.restarts, wanted.seed, transitions)
     version, seed = code_version(), wanted.seed
     row = save(
         store, wanted.study, "latent", wanted.spec, summary, arrays, version, data_version, seed, job_id
     )
     return row.id
+
+
+def _workers(rows: int, wanted: FitRequest) -> int:
+    """Return how many processes the search is worth."""
+    large = rows * sum(wanted.states) * wanted.restarts >= LARGE
+    return min(WORKERS, os.cpu_count() or 1) if large else 1

@@ -19,13 +19,14 @@ WEIGHT_METRICS = (
 """The 14 metrics of Hu et al. 2023, from which latent states are inferred unless asked otherwise."""
 
 Normalize = Literal["per-run", "pooled", "log-pooled"]
-Covariance = Literal["diag", "full"]
-_MOST_STATES = 50
+Covariance = Literal["diag", "full", "tied"]
+Topology = Literal["ergodic", "left-to-right"]
+_MOST_STATES = 12
 
 
 @dataclass(frozen=True)
 class FitRequest:
-    """A fit of latent states that can be started; ``None`` never stands for a default here.
+    """A fit of latent states that can be started.
 
     Attributes:
         study: a study in the store.
@@ -33,9 +34,11 @@ class FitRequest:
         metrics: what is observed of them.
         states: numbers of states to try.
         normalize: ``"per-run"``, ``"pooled"`` or ``"log-pooled"``.
-        covariance: ``"diag"`` or ``"full"``.
+        covariance: ``"diag"``, ``"full"`` or ``"tied"``.
         restarts: starts for every number of states.
         seed: of the starts and of the runs held out.
+        topology: ``"ergodic"`` or ``"left-to-right"``.
+        every: rows 0, n, 2n, ... of each run are used; None for the least n that leaves at most 1,000 rows.
     """
 
     study: str
@@ -46,6 +49,8 @@ class FitRequest:
     covariance: Covariance
     restarts: int
     seed: int
+    topology: Topology
+    every: int | None
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -63,6 +68,8 @@ def fit_request(
     covariance: str = "diag",
     restarts: int = 10,
     seed: int = 0,
+    topology: str = "ergodic",
+    every: int | None = None,
 ) -> FitRequest:
     """Return the fit of a study's runs, with every default filled in.
 
@@ -76,6 +83,8 @@ def fit_request(
         covariance: shape of a state's covariance.
         restarts: starts for every number of states.
         seed: source of chance.
+        topology: which transitions are allowed.
+        every: how runs are thinned; to at most 1,000 rows when None.
 
     Raises:
         LabError: no such study, arm or metric, no run to fit, or a number out of its range.
@@ -98,6 +107,7 @@ def fit_request(
         ("states", numbers[-1], 1, _MOST_STATES),
         ("restarts", restarts, 1, 1000),
         ("seed", seed, 0, 2**32 - 1),
+        ("every", 1 if every is None else every, 1, 10**6),
     ):
         if not least <= value <= most:
             raise LabError(
@@ -108,6 +118,7 @@ def fit_request(
     for name, choice, choices in (
         ("normalize", normalize, get_args(Normalize)),
         ("covariance", covariance, get_args(Covariance)),
+        ("topology", topology, get_args(Topology)),
     ):
         if choice not in choices:
             raise LabError(
@@ -122,6 +133,8 @@ def fit_request(
         cast(Covariance, covariance),
         restarts,
         seed,
+        cast(Topology, topology),
+        every,
     )
 
 

@@ -11,13 +11,14 @@ class Candidate:
 
     Attributes:
         n_states: K.
-        heldout_loglik: mean over held-out runs of each run's log-likelihood per observation.
-        heldout_se: standard error of that mean over held-out runs; NaN with a single one.
-        heldout_logliks: the value of each held-out run, in the order of `Trust.held_out`.
-        shortfall: mean over held-out runs of (K with the highest mean - this K): 0 for the highest.
+        heldout_loglik: mean over groups of runs of the log-likelihood per observation of each run under the
+            model of the fold that held it out.
+        heldout_se: standard error of that mean over groups.
+        heldout_logliks: the value of each run, in the order of `Trust.runs`.
+        shortfall: mean over groups of (K with the highest mean - this K): 0 for the highest.
         shortfall_se: standard error of that paired difference: runs differ more than models do.
-        train_loglik: of the best restart on the training runs.
-        bic: -2 ln L + parameters ln(training observations), in nats; lower is better.
+        train_loglik: of the best restart on all runs.
+        bic: -2 ln L + parameters ln(observations), in nats; lower is better.
         parameters: free parameters.
         best_restart_hits: restarts within 0.001 nats per observation of the best.
         restart_logliks: training log-likelihood of each restart, in order; -inf where EM failed.

@@ -1,19 +1,20 @@
-"""Fit latent states to runs: prepare, split, estimate, choose K, and say how far to trust it."""
+"""Fit latent states to runs: prepare, search, choose K by cross-validation, and say how far to trust it."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from engine.analysis.latent.candidate import Candidate
-from engine.analysis.latent.estimation import Estimate, estimate
+from engine.analysis.latent.estimation import Estimate
 from engine.analysis.latent.model import Decoded, LatentModel, decode_rows, logliks
-from engine.analysis.latent.parameters import Covariance, Parameters, count_parameters
+from engine.analysis.latent.parameters import Covariance, Parameters, Topology, count_parameters
 from engine.analysis.latent.preparation import (
     MIN_ROWS,
     Cut,
@@ -22,59 +23,38 @@ from engine.analysis.latent.preparation import (
     Scaling,
     cut,
     learn_scaling,
-    stack,
+    thinning,
 )
-from engine.analysis.latent.selection import (
-    RULE,
-    RULE_WITHOUT_ERROR,
-    Selection,
-    choose,
-    split,
-    standard_error,
-)
-from engine.analysis.latent.starts import start
+from engine.analysis.latent.search import Progress, Search, Stopped, Task
+from engine.analysis.latent.selection import RULE, Selection, by_group, choose, folds, standard_error
 from engine.analysis.latent.trust import (
+    HIT,
     Trust,
     doubts_about_data,
     doubts_about_fit,
     doubts_about_model,
     mean_entropy,
+    path_agreements,
     residual_autocorrelation,
 )
 
-Progress = Callable[[int, int], object]
-Rows = list[Float[np.ndarray, "_ features"]]
+__all__ = ["Stopped", "first_visits", "fit"]
 
-HIT = 1e-3
-"""Restarts closer than this, in nats per observation, reached the same optimum for any purpose."""
-
-
-class Stopped(Exception):  # noqa: N818  # not an error: the caller asked for it
-    """The progress callback asked the fit to stop."""
+MOST_STATES = 12
+"""More states than this on a training run are a curve, not phases."""
 
 
 @dataclass(frozen=True)
-class _Split:
-    """Runs in model units; positions count the runs as given."""
+class _Data:
+    """Usable runs in model units, in one order whatever the order given."""
 
     scaling: Scaling
-    rows: Rows
-    training: list[int]
-    held_out: list[int]
-    groups: Sequence[Hashable]
-
-    def by_group(self, values: Float[np.ndarray, " runs"]) -> Float[np.ndarray, " groups"]:
-        """Return the mean over the held-out runs of each group: arms of one seed are not independent."""
-        members: dict[Hashable, list[float]] = {}
-        for run, value in zip(self.held_out, values, strict=True):
-            members.setdefault(self.groups[run], []).append(float(value))
-        return np.array([np.mean(each) for each in members.values()])
-
-    def training_rows(self) -> Rows:
-        return [self.rows[run] for run in self.training]
-
-    def held_out_rows(self) -> Rows:
-        return [self.rows[run] for run in self.held_out]
+    usable: list[int]
+    rows: list[Float[np.ndarray, "_ features"]]
+    labels: list[Hashable]
+    folds: tuple[tuple[int, ...], ...]
+    cuts: tuple[Cut, ...]
+    left_out: list[int]
 
 
 def fit(
@@ -87,27 +67,35 @@ def fit(
     seed: int = 0,
     progress: Progress | None = None,
     groups: Sequence[Hashable] | None = None,
-    held_out: Sequence[int] | None = None,
+    topology: Topology = "ergodic",
+    every: int | None = None,
+    workers: int = 1,
 ) -> Selection:
-    """Fit a Gaussian HMM to training runs for every K, and choose K on runs held out.
+    """Fit a Gaussian HMM to all runs for every K, and choose K by cross-validation over groups of runs.
 
-    Every K is estimated by EM from `restarts` starts (k-means, random, left-to-right in turn; a single one
-    for K = 1, whose likelihood has one maximum); the best by training likelihood stands for K. States are
-    numbered by the mean step of their first visit over all runs. Nothing depends on the order of the runs.
+    Every K is estimated by EM from `restarts` starts (see `starts`; a single one for K = 1, whose likelihood
+    has one maximum); the best by training likelihood stands for K. For the choice of K alone each of five
+    folds of the groups is held out in turn, and the rest fitted from one start of each kind. Scales are
+    learnt once on all runs: they are the same for every K, so they favour none. States are numbered by the
+    mean step of their first visit over all runs. Nothing depends on the order of the runs or on `workers`.
 
     Args:
         runs: metrics of each run, one row per measured step; cut at the first row that is not finite or
             at least 1e12 in size.
         metrics: names of the columns, distinct.
-        n_states: numbers of states to try.
-        covariance: "diag", or "full".
-        normalize: "per-run", "pooled" over training runs, or "log-pooled" (see `Scaling`).
+        n_states: numbers of states to try, 1 to 12.
+        covariance: "diag", "full", or "tied" (one matrix for all states).
+        normalize: "per-run", "pooled" over all runs, or "log-pooled" (see `Scaling`).
         restarts: starts for every K > 1.
         seed: the whole source of chance, together with the data.
         progress: called with (restarts done, restarts in all); stops the fit by returning True.
-        groups: a label per run; runs of one label are never on both sides of the split. Give the seed, so
-            that paired arms with one initialization stay together. Default: every run by itself.
-        held_out: positions of the runs to hold out, whole groups; default a quarter of the groups.
+        groups: a label per run; runs of one label are held out together, and count as one observation in
+            standard errors. Give the seed, so that paired arms with one initialization stay together.
+            Default: every run by itself.
+        topology: "ergodic", or "left-to-right": no transition to a state left before.
+        every: use rows 0, n, 2n, ... of each run; None uses the least n that leaves at most 1,000 rows.
+        workers: processes that share the search. More than one starts processes that import this package,
+            so the caller's main module must be importable (`if __name__ == "__main__"`).
 
     Returns:
         The table over K, the chosen model with its decoded runs, and its diagnostics.
@@ -117,46 +105,69 @@ def fit(
         Stopped: `progress` returned True.
 
     Source:
-        Hu, Chen, Saphra & Cho 2023, with K chosen by the one-standard-error rule on held-out runs.
+        Hu, Chen, Saphra & Cho 2023, with K chosen by the one-standard-error rule on cross-validated
+        likelihood (Hastie, Tibshirani & Friedman 2009, section 7.10).
     """
-    states = _checked_states(n_states, covariance, normalize, restarts, seed)
+    states = _checked_states(n_states, covariance, normalize, topology, restarts, seed)
+    data = _prepared(runs, metrics, normalize, groups, every, seed)
+    search = Search(data.rows, data.folds, covariance, topology, seed)
+    _require_rows(search, states)
+    estimates = search.run(search.tasks(states, restarts), workers, progress)
+    table, chosen = _table(data, search, estimates)
+    row = table[chosen]
+    climbs = [each for task, each in estimates.items() if task[:2] == (-1, row.n_states)]
+    best = max(climbs, key=lambda each: each.loglik)
+    assert best.parameters is not None  # `_table` has no row without one
+    order = first_visits(decode_rows(best.parameters, data.rows).paths, row.n_states)
+    model = _model(best.parameters.permuted(order), topology, data, len(runs))
+    return Selection(table, model, _trust(data, model, table, row, estimates))
+
+
+def _prepared(
+    runs: Runs,
+    metrics: Sequence[str],
+    normalize: Normalize,
+    groups: Sequence[Hashable] | None,
+    every: int | None,
+    seed: int,
+) -> _Data:
     kept, cuts = cut(runs, metrics)
     if groups is not None and len(groups) != len(runs):
         raise ValueError(f"`groups` must label each of the {len(runs)} runs; got {len(groups)} labels.")
-    digests = [hashlib.sha256(run.tobytes()).hexdigest() for run in kept]
+    step = thinning(max(map(len, kept)), every)
+    thinned = [run[::step] for run in kept]
+    digests = [hashlib.sha256(run.tobytes()).hexdigest() for run in thinned]
     labels: Sequence[Hashable] = digests if groups is None else groups
     # One order whatever the order given, so that sums round the same way and draws meet the same rows.
-    canonical = sorted(range(len(kept)), key=lambda run: (repr(labels[run]), digests[run]))
-    usable = [run for run in canonical if len(kept[run]) >= MIN_ROWS]
-    left_out = [run for run in range(len(kept)) if len(kept[run]) < MIN_ROWS]
-    training, testing = split(usable, labels, held_out, seed)
-    scaling = learn_scaling(
-        [kept[run] for run in training], [kept[run] for run in usable], metrics, normalize
+    canonical = sorted(range(len(runs)), key=lambda run: (repr(labels[run]), digests[run]))
+    usable = [run for run in canonical if len(thinned[run]) >= MIN_ROWS]
+    held_out = folds(usable, labels, seed)
+    scaling = learn_scaling([thinned[run] for run in usable], metrics, normalize, step)
+    place = {run: index for index, run in enumerate(usable)}
+    return _Data(
+        scaling,
+        usable,
+        [scaling.apply(thinned[run]) for run in usable],
+        [labels[run] for run in usable],
+        tuple(tuple(place[run] for run in fold) for fold in held_out),
+        cuts,
+        [run for run in range(len(runs)) if len(thinned[run]) < MIN_ROWS],
     )
-    empty = np.zeros((0, len(scaling.names)))
-    rows = [empty if run in left_out else scaling.apply(values) for run, values in enumerate(kept)]
-    parts = _Split(scaling, rows, training, testing, labels)
-    estimates = _estimate_all(parts, states, covariance, restarts, seed, progress)
-    table, chosen = _table(parts, estimates, covariance)
-    best = estimates[table[chosen].n_states][int(np.argmax(table[chosen].restart_logliks))]
-    assert best.parameters is not None  # `_table` has no row without one
-    decoded = decode_rows(best.parameters, rows)
-    order = first_visits(decoded.paths, len(best.parameters.startprob))
-    model = _model(best.parameters.permuted(order), scaling, decoded, order)
-    trust = _trust(parts, model, table, table[chosen], estimates, cuts, left_out)
-    return Selection(table, model, trust)
 
 
 def _checked_states(
-    n_states: Iterable[int], covariance: str, normalize: str, restarts: int, seed: int
+    n_states: Iterable[int], covariance: str, normalize: str, topology: str, restarts: int, seed: int
 ) -> list[int]:
     states = sorted(set(n_states))
-    if not states or states[0] < 1:
-        raise ValueError(f"`n_states` must hold whole numbers from 1 up; got {states}.")
-    if covariance not in ("diag", "full"):
-        raise ValueError(f'`covariance` must be "diag" or "full"; got {covariance!r}.')
-    if normalize not in ("per-run", "pooled", "log-pooled"):
-        raise ValueError(f'`normalize` must be "per-run", "pooled" or "log-pooled"; got {normalize!r}.')
+    if not states or states[0] < 1 or states[-1] > MOST_STATES:
+        raise ValueError(f"`n_states` must hold whole numbers from 1 to {MOST_STATES}; got {states}.")
+    for name, value, choices in (
+        ("covariance", covariance, get_args(Covariance)),
+        ("normalize", normalize, [each for each in get_args(Normalize) if each != "none"]),
+        ("topology", topology, get_args(Topology)),
+    ):
+        if value not in choices:
+            raise ValueError(f"`{name}` must be one of {', '.join(choices)}; got {value!r}.")
     if restarts < 1:
         raise ValueError(f"`restarts` must be at least 1; got {restarts}.")
     if seed < 0:
@@ -164,65 +175,65 @@ def _checked_states(
     return states
 
 
-def _estimate_all(
-    parts: _Split,
-    states: list[int],
-    covariance: Covariance,
-    restarts: int,
-    seed: int,
-    progress: Progress | None,
-) -> dict[int, list[Estimate]]:
-    X, lengths = stack(parts.training_rows())
-    needed = count_parameters(states[-1], X.shape[1], covariance)
+def _require_rows(search: Search, states: list[int]) -> None:
+    """Refuse more parameters than the smallest training set has numbers."""
+    X = min((search.training(fold)[0] for fold in range(len(search.folds))), key=len)
+    needed = count_parameters(states[-1], X.shape[1], search.covariance, search.topology)
     if X.size < needed:
         raise ValueError(
-            f"`n_states` up to {states[-1]} needs {needed} parameters; the training runs hold only {X.size} "
-            f"values ({X.shape[0]} rows of {X.shape[1]} metrics). Try fewer states or more runs."
+            f"`n_states` up to {states[-1]} needs {needed} parameters; without one fold the runs hold only "
+            f"{X.size} values ({X.shape[0]} rows of {X.shape[1]} metrics). Try fewer states or more runs."
         )
-    plan = [(k, restart) for k in states for restart in range(restarts if k > 1 else 1)]
-    estimates: dict[int, list[Estimate]] = {k: [] for k in states}
-    for done, (k, restart) in enumerate(plan):
-        if progress is not None and progress(done, len(plan)) is True:
-            raise Stopped(f"stopped after {done} of {len(plan)} restarts")
-        estimates[k].append(estimate(X, lengths, start(X, lengths, k, covariance, restart, seed)))
-    if progress is not None:
-        progress(len(plan), len(plan))
-    return estimates
 
 
-def _table(
-    parts: _Split, estimates: dict[int, list[Estimate]], covariance: Covariance
-) -> tuple[tuple[Candidate, ...], int]:
+def _table(data: _Data, search: Search, estimates: dict[Task, Estimate]) -> tuple[tuple[Candidate, ...], int]:
     """Return a candidate for every K that could be estimated, and the position of the chosen one."""
-    observations = sum(len(run) for run in parts.training_rows())
-    held_out = parts.held_out_rows()
-    lengths = np.array([len(run) for run in held_out])
-    best = {k: max(found, key=lambda each: each.loglik) for k, found in estimates.items()}
-    scores = {k: logliks(each.parameters, held_out) / lengths for k, each in best.items() if each.parameters}
+    observations = sum(map(len, data.rows))
+    climbs: dict[tuple[int, int], list[Estimate]] = {}
+    for task, found in estimates.items():
+        climbs.setdefault((task.fold, task.n_states), []).append(found)
+    states = sorted({task.n_states for task in estimates})
+    scores = {k: _held_out(data, climbs, k) for k in states}
+    scores = {k: values for k, values in scores.items() if np.isfinite(values).all()}
     if not scores:
         raise ValueError("`runs` cannot be fitted: EM ended in values that are not finite from every start.")
-    highest = max(scores.values(), key=lambda values: parts.by_group(values).mean())
+    highest = max(scores.values(), key=lambda values: by_group(values, data.labels).mean())
     table = []
     for k, values in scores.items():
-        restart_logliks = np.array([each.loglik for each in estimates[k]]) / observations
-        n_parameters = count_parameters(k, len(parts.scaling.names), covariance)
+        logliks_ = np.array([each.loglik for each in climbs[-1, k]]) / observations
+        parameters = count_parameters(k, len(data.scaling.names), search.covariance, search.topology)
         table.append(
             Candidate(
                 n_states=k,
-                heldout_loglik=float(parts.by_group(values).mean()),
-                heldout_se=standard_error(parts.by_group(values)),
+                heldout_loglik=float(by_group(values, data.labels).mean()),
+                heldout_se=standard_error(by_group(values, data.labels)),
                 heldout_logliks=tuple(map(float, values)),
-                shortfall=float(parts.by_group(highest - values).mean()),
-                shortfall_se=standard_error(parts.by_group(highest - values)),
-                train_loglik=float(restart_logliks.max()),
-                bic=-2 * best[k].loglik + n_parameters * math.log(observations),
-                parameters=n_parameters,
-                best_restart_hits=int((restart_logliks >= restart_logliks.max() - HIT).sum()),
-                restart_logliks=tuple(map(float, restart_logliks)),
-                converged=sum(each.converged for each in estimates[k]),
+                shortfall=float(by_group(highest - values, data.labels).mean()),
+                shortfall_se=standard_error(by_group(highest - values, data.labels)),
+                train_loglik=float(logliks_.max()),
+                bic=-2 * float(logliks_.max()) * observations + parameters * math.log(observations),
+                parameters=parameters,
+                best_restart_hits=int((logliks_ >= logliks_.max() - HIT).sum()),
+                restart_logliks=tuple(map(float, logliks_)),
+                converged=sum(each.converged for each in climbs[-1, k]),
             )
         )
     return tuple(table), choose([row.heldout_loglik for row in table], [row.heldout_se for row in table])
+
+
+def _held_out(
+    data: _Data, climbs: dict[tuple[int, int], list[Estimate]], k: int
+) -> Float[np.ndarray, " runs"]:
+    """Return the log-likelihood per observation of each run under the fold's model; NaN where it has none."""
+    values = np.full(len(data.rows), np.nan)
+    if all(each.parameters is None for each in climbs[-1, k]):
+        return values
+    for number, fold in enumerate(data.folds):
+        best = max(climbs[number, k], key=lambda each: each.loglik)
+        if best.parameters is not None:
+            rows = [data.rows[run] for run in fold]
+            values[list(fold)] = logliks(best.parameters, rows) / np.array([len(run) for run in rows])
+    return values
 
 
 def first_visits(paths: Sequence[Int[np.ndarray, " _"]], n_states: int) -> Int[np.ndarray, " states"]:
@@ -235,50 +246,56 @@ def first_visits(paths: Sequence[Int[np.ndarray, " _"]], n_states: int) -> Int[n
     return np.argsort(mean, kind="stable")
 
 
-def _model(
-    parameters: Parameters, scaling: Scaling, decoded: Decoded, order: Int[np.ndarray, " states"]
-) -> LatentModel:
-    rank = np.argsort(order)
+def _model(parameters: Parameters, topology: Topology, data: _Data, n_runs: int) -> LatentModel:
+    """Return the model with the runs decoded, in the order in which they were given."""
+    empty = np.zeros((0, len(data.scaling.names)))
+    place = {run: index for index, run in enumerate(data.usable)}
+    rows = [data.rows[place[run]] if run in place else empty for run in range(n_runs)]
+    decoded: Decoded = decode_rows(parameters, rows)
     return LatentModel(
-        n_states=len(order),
+        n_states=len(parameters.startprob),
         startprob=parameters.startprob,
         transmat=parameters.transmat,
         means=parameters.means,
         covars=parameters.covars,
-        scaling=scaling,
-        paths=[rank[path] for path in decoded.paths],
-        posteriors=[posterior[:, order] for posterior in decoded.posteriors],
+        scaling=data.scaling,
+        paths=decoded.paths,
+        posteriors=decoded.posteriors,
+        tied=parameters.tied,
+        topology=topology,
     )
 
 
 def _trust(
-    parts: _Split,
+    data: _Data,
     model: LatentModel,
     table: tuple[Candidate, ...],
     chosen: Candidate,
-    estimates: dict[int, list[Estimate]],
-    cuts: tuple[Cut, ...],
-    left_out: list[int],
+    estimates: dict[Task, Estimate],
 ) -> Trust:
-    usable = parts.training + parts.held_out
-    rows = [parts.rows[run] for run in usable]
-    paths = [model.paths[run] for run in usable]
-    autocorrelation = residual_autocorrelation(model.parameters, rows, paths)
+    paths = [model.paths[run] for run in data.usable]
+    autocorrelation = residual_autocorrelation(model.parameters, data.rows, paths)
+    tried: dict[int, list[Estimate]] = {}
+    for task, each in estimates.items():
+        tried.setdefault(task.n_states, []).append(each)
+    climbs = [each for task, each in estimates.items() if task[:2] == (-1, chosen.n_states)]
     found = [value for value in chosen.restart_logliks if math.isfinite(value)]
+    rivals = path_agreements(climbs, data.rows, paths, model.n_states)
     return Trust(
-        training=tuple(parts.training),
-        held_out=tuple(parts.held_out),
-        left_out=tuple(left_out),
-        cuts=cuts,
-        rule=RULE_WITHOUT_ERROR if math.isnan(chosen.heldout_se) else RULE,
+        runs=tuple(data.usable),
+        folds=tuple(tuple(data.usable[run] for run in fold) for fold in data.folds),
+        left_out=tuple(data.left_out),
+        cuts=data.cuts,
+        rule=RULE,
         restart_hits=chosen.best_restart_hits,
         restart_spread=max(found) - min(found),
+        rivals=rivals,
         occupancy=np.bincount(np.concatenate(paths), minlength=model.n_states) / sum(map(len, paths)),
-        entropy=mean_entropy([model.posteriors[run] for run in usable]),
+        entropy=mean_entropy([model.posteriors[run] for run in data.usable]),
         autocorrelation=autocorrelation,
         warnings=(
-            *doubts_about_data(model, cuts, left_out),
-            *doubts_about_fit(table, chosen, estimates),
-            *doubts_about_model(model, rows, paths, autocorrelation),
+            *doubts_about_data(model, data.rows, data.cuts, data.left_out),
+            *doubts_about_fit(table, chosen, tried),
+            *doubts_about_model(model, data.rows, paths, autocorrelation, rivals),
         ),
     )

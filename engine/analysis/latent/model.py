@@ -11,8 +11,8 @@ from hmmlearn.hmm import GaussianHMM
 from jaxtyping import Float, Int
 from scipy.special import softmax
 
-from engine.analysis.latent.parameters import Covariance, Parameters, log_densities
-from engine.analysis.latent.preparation import Dropped, Normalize, Runs, Scaling, cut
+from engine.analysis.latent.parameters import Covariance, Parameters, Topology, log_densities
+from engine.analysis.latent.preparation import Dropped, Normalize, Runs, Scaling
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,11 @@ class LatentModel:
         means: mean emission of each state, in model units (see `scaling`).
         covars: variances [states, features] or covariance matrices [states, features, features].
         scaling: how a run's metrics become model units, and which were dropped.
-        paths: most probable state at every row of each run fitted, in the order given; shorter than the
-            run where it was cut, empty where it was left out.
+        paths: most probable state at every row used of each run fitted, in the order given: every
+            `scaling.every`-th row up to where the run was cut; empty where it was left out.
         posteriors: probability of each state at those rows, given the whole run.
+        tied: the states share one covariance matrix, which `covars` repeats.
+        topology: which transitions were allowed: all, or none to a state left before.
     """
 
     n_states: int
@@ -39,6 +41,8 @@ class LatentModel:
     scaling: Scaling
     paths: list[Int[np.ndarray, " _"]]
     posteriors: list[Float[np.ndarray, "_ states"]]
+    tied: bool = False
+    topology: Topology = "ergodic"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,20 +61,20 @@ class LatentModel:
 
     @property
     def covariance(self) -> Covariance:
-        """Shape of the covariances: "diag" or "full"."""
+        """Shape of the covariances: "diag", "full" or "tied"."""
         return self.parameters.covariance
 
     @property
     def parameters(self) -> Parameters:
         """The parameters of the HMM alone."""
-        return Parameters(self.startprob, self.transmat, self.means, self.covars)
+        return Parameters(self.startprob, self.transmat, self.means, self.covars, self.tied)
 
 
 class Decoded(NamedTuple):
     """States of runs under a model.
 
     Attributes:
-        paths: most probable sequence of states (Viterbi) of each run, up to where the run was cut.
+        paths: most probable sequence of states (Viterbi) of each run, at the rows that the model uses.
         posteriors: probability of each state at each row given the whole run (smoothed).
     """
 
@@ -84,7 +88,7 @@ def decode(model: LatentModel, runs: Runs) -> Decoded:
     Args:
         model: a fitted model.
         runs: [steps, metrics], the columns of `model.scaling.requested` in that order; a run is cut at its
-            first row that is not finite or at least 1e12 in size.
+            first row that is not finite or at least 1e12 in size, and thinned as the fit was.
 
     Raises:
         ValueError: wrong columns, or a metric on a log scale that is not positive.
@@ -92,8 +96,7 @@ def decode(model: LatentModel, runs: Runs) -> Decoded:
     Source:
         Rabiner 1989, sections III.A and III.B.
     """
-    kept, _ = cut(runs, model.scaling.requested)
-    return decode_rows(model.parameters, [model.scaling.apply(run) for run in kept])
+    return decode_rows(model.parameters, model.scaling.rows_of(runs))
 
 
 def decode_rows(parameters: Parameters, runs: list[Float[np.ndarray, "_ features"]]) -> Decoded:
@@ -133,7 +136,8 @@ def filtered_probabilities(
 
 def as_hmmlearn(parameters: Parameters) -> GaussianHMM:
     """Return hmmlearn's model with these parameters, working in logarithms."""
-    hmm = GaussianHMM(len(parameters.startprob), covariance_type=parameters.covariance, implementation="log")
+    kind = "diag" if parameters.covars.ndim == 2 else "full"
+    hmm = GaussianHMM(len(parameters.startprob), covariance_type=kind, implementation="log")
     hmm.startprob_, hmm.transmat_ = parameters.startprob, parameters.transmat
     hmm.means_ = parameters.means
     hmm.covars_ = parameters.covars

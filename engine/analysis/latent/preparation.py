@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
-Normalize = Literal["per-run", "pooled", "log-pooled"]
+Normalize = Literal["per-run", "pooled", "log-pooled", "none"]
 Runs = Sequence[Real[np.ndarray, "_ metrics"]]
 
 DIVERGED = 1e12
@@ -20,6 +20,8 @@ CONSTANT = 1e-6
 """Spread, relative to the mean size, under which a metric is constant: float32 rounding alone is 6e-8."""
 DUPLICATE = 0.999
 """|Pearson r| above which the later of two metrics is dropped."""
+MOST_ROWS = 1000
+"""Rows of the longest run beyond which every run is thinned, unless the caller says how."""
 
 
 class Cut(NamedTuple):
@@ -54,10 +56,12 @@ class Scaling:
         names: those kept, in order: the columns of the model.
         dropped: those not kept, and why.
         normalize: "per-run" (each run by its own mean and standard deviation over its whole length, future
-            included), "pooled" or "log-pooled" (by those of all training rows together).
+            included), "pooled" or "log-pooled" (by those of all training rows together), or "none" (as they
+            come; of an imported fit).
         logged: kept metrics whose natural logarithm is taken first; empty unless "log-pooled".
         centre: mean that is subtracted, per kept metric; None for "per-run".
         scale: standard deviation that is divided by, per kept metric; None for "per-run".
+        every: rows 0, n, 2n, ... of each run are used and no others.
     """
 
     requested: tuple[str, ...]
@@ -67,9 +71,19 @@ class Scaling:
     logged: tuple[str, ...]
     centre: Float[np.ndarray, " features"] | None
     scale: Float[np.ndarray, " features"] | None
+    every: int = 1
+
+    def rows_of(self, runs: Runs) -> list[Float[np.ndarray, "_ features"]]:
+        """Return raw runs, with `requested` as their columns, cut, thinned and in the model's units.
+
+        Raises:
+            ValueError: wrong columns, or a metric that is to be logged is not positive.
+        """
+        kept, _ = cut(runs, self.requested)
+        return [self.apply(run[:: self.every]) for run in kept]
 
     def apply(self, run: Float[np.ndarray, "steps metrics"]) -> Float[np.ndarray, "steps features"]:
-        """Return the kept metrics of one cut run in the model's units.
+        """Return the kept metrics of one cut and thinned run in the model's units.
 
         Raises:
             ValueError: a metric that is to be logged is not positive.
@@ -143,38 +157,51 @@ def cut(runs: Runs, metrics: Sequence[str]) -> tuple[list[Float[np.ndarray, "_ m
     return kept, tuple(cuts)
 
 
+def thinning(longest: int, every: int | None) -> int:
+    """Return n, where rows 0, n, 2n, ... are used: as asked, or so that at most 1,000 rows are left.
+
+    Raises:
+        ValueError: `every` is less than 1.
+    """
+    if every is None:
+        return max(1, -(-longest // MOST_ROWS))
+    if every < 1:
+        raise ValueError(f"`every` must be at least 1; got {every}.")
+    return every
+
+
 def learn_scaling(
-    training: Sequence[Float[np.ndarray, "_ metrics"]],
-    everything: Sequence[Float[np.ndarray, "_ metrics"]],
+    runs: Sequence[Float[np.ndarray, "_ metrics"]],
     metrics: Sequence[str],
     normalize: Normalize,
+    every: int = 1,
 ) -> Scaling:
-    """Learn from the training runs which metrics to keep and how to standardize them.
+    """Learn from runs which metrics to keep and how to standardize them.
 
     Of a constant metric nothing can be learnt, and near-duplicates (|r| > 0.999 in the model's units)
     would count the same evidence twice: both are dropped, the later of a pair in the order given.
 
     Args:
-        training: cut runs, of usable length; the only ones numbers are taken from.
-        everything: training and held-out runs; asked only whether a metric is positive throughout.
+        runs: cut and thinned, of usable length.
         metrics: names of the columns.
         normalize: see `Scaling`.
+        every: how they were thinned.
 
     Raises:
         ValueError: no metric is left.
     """
     flat = (
-        np.all([is_constant(run) for run in training], axis=0)
+        np.all([is_constant(run) for run in runs], axis=0)
         if normalize == "per-run"
-        else is_constant(np.concatenate(training))
+        else is_constant(np.concatenate(runs))
     )
-    where = "within every training run" if normalize == "per-run" else "over all training runs"
+    where = "within every run" if normalize == "per-run" else "over all runs"
     metrics = list(metrics)
     dropped = [Dropped(name, f"constant {where}") for name, still in zip(metrics, flat, strict=True) if still]
     names = [name for name, still in zip(metrics, flat, strict=True) if not still]
     logged: tuple[str, ...] = ()
     if normalize == "log-pooled":
-        lowest = np.min([run.min(axis=0) for run in everything if len(run)], axis=0)
+        lowest = np.min([run.min(axis=0) for run in runs], axis=0)
         logged = tuple(name for name in names if lowest[metrics.index(name)] > 0)
 
     def scaling(names: list[str]) -> Scaling:
@@ -186,15 +213,16 @@ def learn_scaling(
             logged=tuple(name for name in logged if name in names),
             centre=np.zeros(len(names)),
             scale=np.ones(len(names)),
+            every=every,
         )
         if normalize == "per-run":
-            return _replace_units(raw, None, None)
-        rows = np.concatenate([raw.apply(run) for run in training])
-        return _replace_units(raw, rows.mean(axis=0), rows.std(axis=0))
+            return replace(raw, centre=None, scale=None)
+        rows = np.concatenate([raw.apply(run) for run in runs])
+        return replace(raw, centre=rows.mean(axis=0), scale=rows.std(axis=0))
 
     if names:
         first = scaling(names)
-        rows = np.concatenate([first.apply(run) for run in training])
+        rows = np.concatenate([first.apply(run) for run in runs])
         for later, earlier, r in _duplicates(rows):
             dropped.append(Dropped(names[later], f"duplicates {names[earlier]} (r = {r:.5f})"))
         names = [name for name in names if name not in {entry.metric for entry in dropped}]
@@ -202,16 +230,6 @@ def learn_scaling(
         reasons = "; ".join(f"{entry.metric}: {entry.why}" for entry in dropped)
         raise ValueError(f"`metrics` must hold at least one that varies; every one was dropped ({reasons}).")
     return scaling(names)
-
-
-def _replace_units(
-    scaling: Scaling,
-    centre: Float[np.ndarray, " features"] | None,
-    scale: Float[np.ndarray, " features"] | None,
-) -> Scaling:
-    return Scaling(
-        scaling.requested, scaling.names, scaling.dropped, scaling.normalize, scaling.logged, centre, scale
-    )
 
 
 def _duplicates(rows: Float[np.ndarray, "rows features"]) -> list[tuple[int, int, float]]:

@@ -1,15 +1,36 @@
-"""What drives each transition between latent states."""
+"""How often, when and why training goes from one latent state to another."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import betaincinv
 
-from engine.analysis.latent.parameters import Parameters
 from engine.analysis.latent.model import LatentModel, decode_rows, filtered_probabilities
-from engine.analysis.latent.preparation import Runs, cut
+from engine.analysis.latent.parameters import Parameters
+from engine.analysis.latent.preparation import Runs
+
+
+class Moment(NamedTuple):
+    """One transition that happened.
+
+    Attributes:
+        run: position of the run.
+        row: row of the run as given, before any thinning: the first one in the new state.
+    """
+
+    run: int
+    row: int
+
+
+class Interval(NamedTuple):
+    """A 95 % interval of a probability."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -19,7 +40,9 @@ class Transition:
     Attributes:
         source: state left.
         target: state entered.
-        count: times it happens on the most probable paths.
+        moments: where it happens on the most probable paths, run by run.
+        share: of the departures from `source` on those paths, how many go to `target`.
+        interval: of the probability that a departure goes there, see `jeffreys`.
         names: metrics, the order of the arrays below.
         gradient: mean over those moments of d ln p(s_t = target | z_1..t) / d z_t, per model unit: positive
             where a larger value makes the new state more believable.
@@ -29,11 +52,18 @@ class Transition:
 
     source: int
     target: int
-    count: int
+    moments: tuple[Moment, ...]
+    share: float
+    interval: Interval
     names: tuple[str, ...]
     gradient: Float[np.ndarray, " features"]
     strength: Float[np.ndarray, " features"]
     difference: Float[np.ndarray, " features"]
+
+    @property
+    def count(self) -> int:
+        """Times it happens."""
+        return len(self.moments)
 
 
 def explain(model: LatentModel, runs: Runs) -> list[Transition]:
@@ -49,28 +79,54 @@ def explain(model: LatentModel, runs: Runs) -> list[Transition]:
     Source:
         Hu, Chen, Saphra & Cho 2023, section 3.3; the gradient as in `filtered_gradient`.
     """
-    kept, _ = cut(runs, model.scaling.requested)
-    rows = [model.scaling.apply(run) for run in kept]
+    rows = model.scaling.rows_of(runs)
+    moments: dict[tuple[int, int], list[Moment]] = {}
     gradients: dict[tuple[int, int], list[Float[np.ndarray, " features"]]] = {}
-    for run, path in zip(rows, decode_rows(model.parameters, rows).paths, strict=True):
-        moments = np.flatnonzero(np.diff(path)) + 1
-        if not len(moments):
+    departures = np.zeros(model.n_states, dtype=int)
+    for index, (run, path) in enumerate(zip(rows, decode_rows(model.parameters, rows).paths, strict=True)):
+        entered = np.flatnonzero(np.diff(path)) + 1
+        if not len(entered):
             continue
         found = filtered_gradient(model.parameters, run, path)
-        for t in moments:
-            gradients.setdefault((int(path[t - 1]), int(path[t])), []).append(found[t])
+        for t in entered:
+            pair = int(path[t - 1]), int(path[t])
+            departures[pair[0]] += 1
+            moments.setdefault(pair, []).append(Moment(index, int(t) * model.scaling.every))
+            gradients.setdefault(pair, []).append(found[t])
     return [
         Transition(
             source=source,
             target=target,
-            count=len(moments),
+            moments=tuple(happened),
+            share=len(happened) / int(departures[source]),
+            interval=jeffreys(len(happened), int(departures[source])),
             names=model.names,
-            gradient=np.mean(moments, axis=0),
-            strength=np.mean(np.abs(moments), axis=0),
+            gradient=np.mean(gradients[source, target], axis=0),
+            strength=np.mean(np.abs(gradients[source, target]), axis=0),
             difference=model.means[target] - model.means[source],
         )
-        for (source, target), moments in sorted(gradients.items(), key=lambda item: (-len(item[1]), item[0]))
+        for (source, target), happened in sorted(moments.items(), key=lambda item: (-len(item[1]), item[0]))
     ]
+
+
+def jeffreys(hits: int, trials: int) -> Interval:
+    """Return the Jeffreys 95 % interval of a probability: the middle of Beta(hits + 1/2, misses + 1/2).
+
+    Its end is 0 where nothing hit, and 1 where everything did. Departures from one state are independent
+    draws in a Markov chain; that their states are themselves inferred is not in the interval.
+
+    Raises:
+        ValueError: not 0 <= hits <= trials, or no trial.
+
+    Source:
+        Brown, Cai & DasGupta 2001, section 3.3.
+    """
+    if not 0 <= hits <= trials or trials < 1:
+        raise ValueError(f"`hits` must be 0 to `trials`, at least one of them; got {hits} of {trials}.")
+    a, b = hits + 0.5, trials - hits + 0.5
+    low = 0.0 if hits == 0 else float(betaincinv(a, b, 0.025))
+    high = 1.0 if hits == trials else float(betaincinv(a, b, 0.975))
+    return Interval(low, high)
 
 
 def filtered_gradient(

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from engine.analysis.latent.candidate import Candidate
 from engine.analysis.latent.estimation import MAX_STEPS, Estimate
-from engine.analysis.latent.model import LatentModel
+from engine.analysis.latent.matching import match
+from engine.analysis.latent.model import LatentModel, decode_rows
 from engine.analysis.latent.parameters import COVARIANCE_FLOOR, Parameters
 from engine.analysis.latent.preparation import DIVERGED, MIN_ROWS, Cut, is_constant
 
 AUTOCORRELATED = 0.3
 """Median lag-1 correlation within states from which K is likely too high: at 0.7 a true 4 became 6 to 8."""
+HIT = 1e-3
+"""Restarts closer than this, in nats per observation, reached the same optimum for any purpose."""
+RIVALS = 4
+"""Restarts below the best whose states are compared with the best's."""
+DISAGREEMENT = 0.05
+"""Share of rows that a fit of equal likelihood may put in other states before it is worth a warning."""
 FALL = 1e-6
 """Fall of the penalized log-likelihood, relative to its size, that rounding does not explain."""
+
+
+class Rival(NamedTuple):
+    """Another restart beside the best.
+
+    Attributes:
+        shortfall: log-likelihood of the best restart less that of this one, nats per observation.
+        agreement: share of rows in the same state on both most probable paths, after states are matched.
+    """
+
+    shortfall: float
+    agreement: float
 
 
 @dataclass(frozen=True)
@@ -24,13 +45,14 @@ class Trust:
     """Diagnostics of a fit.
 
     Attributes:
-        training: positions of the runs fitted on.
-        held_out: positions of the runs that chose K, and nothing else.
-        left_out: positions of runs with fewer than five usable rows: in neither.
+        runs: positions of the runs fitted, in the order of the held-out log-likelihoods.
+        folds: positions held out in each fold of the cross-validation that chose K.
+        left_out: positions of runs with fewer than five usable rows, which are in no fold.
         cuts: runs cut at a value that is not finite or at least 1e12 in size.
         rule: how the number of states was chosen, in a sentence.
         restart_hits: restarts of the chosen K that ended within 0.001 nats per observation of the best.
         restart_spread: log-likelihood of the best restart less that of the worst, nats per observation.
+        rivals: up to four restarts of the chosen K, the highest below the best first.
         occupancy: share of all rows in each state, on the most probable paths.
         entropy: mean entropy of the posterior over rows, as a share of ln K: 0 certain, 1 a guess.
         autocorrelation: lag-1 correlation, per metric, of what a state leaves unexplained (row less the
@@ -39,13 +61,14 @@ class Trust:
         warnings: everything that should lower the belief, in sentences.
     """
 
-    training: tuple[int, ...]
-    held_out: tuple[int, ...]
+    runs: tuple[int, ...]
+    folds: tuple[tuple[int, ...], ...]
     left_out: tuple[int, ...]
     cuts: tuple[Cut, ...]
     rule: str
     restart_hits: int
     restart_spread: float
+    rivals: tuple[Rival, ...]
     occupancy: Float[np.ndarray, " states"]
     entropy: float
     autocorrelation: Float[np.ndarray, " features"]
@@ -88,9 +111,51 @@ def residual_autocorrelation(
     return correlation
 
 
-def doubts_about_data(model: LatentModel, cuts: tuple[Cut, ...], left_out: list[int]) -> list[str]:
+def path_agreements(
+    climbs: list[Estimate],
+    rows: list[Float[np.ndarray, "_ features"]],
+    paths: list[Int[np.ndarray, " _"]],
+    n_states: int,
+) -> tuple[Rival, ...]:
+    """Return how far the best restarts agree on the states of the rows.
+
+    Args:
+        climbs: every restart of the chosen number of states.
+        rows: the runs in model units.
+        paths: most probable states under the best restart.
+        n_states: their number.
+    """
+    ranked = sorted((each for each in climbs if each.parameters), key=lambda each: -each.loglik)
+    rivals = []
+    for each in ranked[1 : RIVALS + 1]:
+        assert each.parameters is not None  # as just filtered
+        theirs = decode_rows(each.parameters, rows).paths
+        agreement = match(theirs, paths, n_states, n_states).agreement
+        rivals.append(Rival((ranked[0].loglik - each.loglik) / sum(map(len, rows)), agreement))
+    return tuple(rivals)
+
+
+def decorrelation(autocorrelation: float) -> int:
+    """Return after how many rows a first-order autoregression with this lag-1 correlation has lost it.
+
+    The least n with r^n at most 0.2, at least 2.
+    """
+    return max(2, math.ceil(math.log(0.2) / math.log(min(autocorrelation, 0.999))))
+
+
+def doubts_about_data(
+    model: LatentModel,
+    rows: list[Float[np.ndarray, "_ features"]],
+    cuts: tuple[Cut, ...],
+    left_out: list[int],
+) -> list[str]:
     """Return what the preparation had to leave out, in sentences."""
     doubts = []
+    if model.scaling.every > 1:
+        n = model.scaling.every
+        doubts.append(
+            f"Only rows 0, {n}, {2 * n}, ... of each run are used; a step of the model is {n} rows."
+        )
     if cuts:
         shown = ", ".join(
             f"run {each.run} at row {each.row} ({each.metric} = {each.value:g})" for each in cuts[:5]
@@ -114,6 +179,12 @@ def doubts_about_data(model: LatentModel, cuts: tuple[Cut, ...], left_out: list[
     linear = [name for name in model.names if name not in model.scaling.logged]
     if model.normalize == "log-pooled" and linear:
         doubts.append(f"Not positive everywhere, so kept on a linear scale: {', '.join(linear)}.")
+    short = sum(len(run) < model.n_states for run in rows)
+    if short:
+        doubts.append(
+            f"{_count(short, 'run')} with fewer rows than the {model.n_states} states, so unable to visit "
+            f"all of them."
+        )
     return doubts
 
 
@@ -134,8 +205,6 @@ def doubts_about_fit(
             f"{chosen.shortfall:.3g} nats per observation (standard error {chosen.shortfall_se:.2g}): the "
             f"rule is cautious because runs differ from one another."
         )
-    if np.isnan(chosen.heldout_se):
-        doubts.append("A single held-out run chose the number of states; its choice has no standard error.")
     if restarts > 1 and chosen.best_restart_hits == 1:
         doubts.append(
             f"Only one of {restarts} restarts reached the best likelihood; more may find a better one."
@@ -165,6 +234,7 @@ def doubts_about_model(
     rows: list[Float[np.ndarray, "_ features"]],
     paths: list[Int[np.ndarray, " _"]],
     autocorrelation: Float[np.ndarray, " features"],
+    rivals: tuple[Rival, ...],
 ) -> list[str]:
     """Return where the chosen model is degenerate or its assumptions fail, in sentences."""
     doubts = []
@@ -185,7 +255,14 @@ def doubts_about_model(
     if typical > AUTOCORRELATED:
         doubts.append(
             f"Within states neighbouring rows still correlate (median over metrics {typical:.2f} at lag 1; "
-            f"the model assumes 0): fewer states may be real than were chosen. Try every n-th row."
+            f"the model assumes 0). Likelihood and BIC then choose too many states: fit again with one row "
+            f"in {model.scaling.every * decorrelation(typical)}."
+        )
+    equal = [each.agreement for each in rivals if each.shortfall <= HIT]
+    if equal and min(equal) < 1 - DISAGREEMENT:
+        doubts.append(
+            f"A restart of equal likelihood puts {1 - min(equal):.0%} of the rows in other states: these "
+            f"runs do not determine them."
         )
     flat = sum(bool(is_constant(run).any()) for run in rows)
     if model.normalize == "per-run" and flat:

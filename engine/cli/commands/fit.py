@@ -1,9 +1,13 @@
 """`fit`: infer latent states from a study's runs, in the foreground."""
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from typing import Any
 
+from data.analyses import load
+from data.errors import LabError
 from data.rows import AnalysisRow
+from data.store import Store
 from engine.cli.bar import bar
 from engine.cli.command import Command, Outcome, names, open_lab
 from engine.cli.table import table
@@ -27,13 +31,23 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--covariance",
         default="diag",
-        metavar="diag|full",
+        metavar="diag|full|tied",
         help="shape of a state's covariance (default: diag)",
     )
     parser.add_argument(
         "--restarts", type=int, default=10, help="starts for every number of states (default: 10)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of starts and held-out runs (default: 0)")
+    parser.add_argument(
+        "--topology",
+        default="ergodic",
+        metavar="ergodic|left-to-right",
+        help="whether states left before may be entered again (default: ergodic)",
+    )
+    parser.add_argument(
+        "--every", type=int, metavar="N", help="use every N-th row (default: at most 1,000 rows of a run)"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the fit to this file, as JSON")
 
 
 def _run(arguments: Namespace) -> Outcome:
@@ -48,18 +62,37 @@ def _run(arguments: Namespace) -> Outcome:
         arguments.covariance,
         arguments.restarts,
         arguments.seed,
+        arguments.topology,
+        arguments.every,
     )
     row = stored(store, wanted, store.traces.version(wanted.study))
     if row is not None:
+        _write(store, row, arguments.out)
         return _outcome(row, row.job, "done", "This fit is there already.")
     with stop_on_signals() as stop, bar() as show:
         job = carry_out(store, store.catalog.create_job("fit", wanted.study, wanted.spec, me()), stop, show)
     if job.status != "done" or job.result is None:
         data = {"job": job.id, "study": job.study, "status": job.status, "analysis": None}
         return Outcome(f"Job {job.id} is {job.status}; nothing is kept of an unfinished fit.", data, 130)
-    return _outcome(
-        store.catalog.analysis(job.result["analysis"]), job.id, job.status, f"Job {job.id} is done."
-    )
+    row = store.catalog.analysis(job.result["analysis"])
+    _write(store, row, arguments.out)
+    return _outcome(row, job.id, job.status, f"Job {job.id} is done.")
+
+
+def _write(store: Store, row: AnalysisRow, out: Path | None) -> None:
+    """Write a stored fit to a file as JSON, where one is asked for."""
+    if out is None:
+        return
+    from engine.analysis.latent import to_json  # here, so that --help does not wait for scikit-learn
+
+    try:
+        out.write_text(to_json(row.summary, load(store, row)), encoding="utf-8")
+    except OSError as error:
+        raise LabError(
+            "The fit cannot be written",
+            f"`{out}`: {error.strerror}. The fit itself is kept in the store.",
+            "Choose another file with --out; the fit is not repeated.",
+        ) from error
 
 
 def _outcome(row: AnalysisRow, job: int | None, status: str, first: str) -> Outcome:
@@ -94,4 +127,4 @@ def _number(value: Any) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-COMMAND = Command("fit", "Infer latent states; K is chosen on held-out runs.", _arguments, _run)
+COMMAND = Command("fit", "Infer latent states; K is chosen by cross-validation over seeds.", _arguments, _run)

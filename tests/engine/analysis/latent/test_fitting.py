@@ -6,7 +6,11 @@ from hmmlearn.hmm import GaussianHMM
 from scipy.optimize import linear_sum_assignment
 
 from engine.analysis.latent import LatentModel, Selection, Stopped, decode, fit
+from engine.analysis.latent.estimation import estimate
 from engine.analysis.latent.fitting import first_visits
+from engine.analysis.latent.parameters import Parameters
+from engine.analysis.latent.preparation import stack
+from engine.analysis.latent.starts import start
 
 NAMES = ["a", "b", "c", "d", "e"]
 
@@ -28,28 +32,14 @@ def agreement(found: list[np.ndarray], truth: list[np.ndarray], n_states: int) -
 @pytest.fixture(scope="module")
 def two(chains) -> tuple[list[np.ndarray], Selection]:
     runs = chains(2, n_runs=12, n_steps=60).runs
-    return runs, fit(runs, NAMES, n_states=[3, 1, 2, 2], restarts=4)
+    return runs, fit(runs, NAMES, n_states=[3, 1, 2, 2], restarts=5)
 
 
-@pytest.mark.parametrize("normalize", ["per-run", "pooled"])
-@pytest.mark.parametrize("n_states", [2, 4])
-def test_recovers_the_states_of_a_known_chain(chains, n_states, normalize) -> None:
-    runs, paths = chains(n_states, n_metrics=10)
-    names = [f"metric {i}" for i in range(10)]
-    selection = fit(runs, names, n_states=range(1, n_states + 3), restarts=4, normalize=normalize)
-    assert selection.best.n_states == n_states
-    assert agreement(selection.best.paths, paths, n_states) > 0.9
-    if normalize == "pooled":  # z-scoring runs one by one shifts each by its own share of states: a misfit
-        assert min(selection.table, key=lambda row: row.bic).n_states == n_states
-
-
-@pytest.mark.parametrize("covariance", ["diag", "full"])
+@pytest.mark.parametrize("covariance", ["diag", "full", "tied"])
 def test_one_cloud_is_one_state(covariance) -> None:
     rng = np.random.default_rng(0)
-    runs = [rng.normal(size=(60, 3)) for _ in range(12)]
-    assert (
-        fit(runs, ["a", "b", "c"], n_states=[1, 2, 3], restarts=3, covariance=covariance).best.n_states == 1
-    )
+    runs = [rng.normal(size=(40, 3)) for _ in range(8)]
+    assert fit(runs, ["a", "b", "c"], n_states=[1, 2], restarts=2, covariance=covariance).best.n_states == 1
 
 
 def test_full_covariances_recover_what_diagonal_ones_cannot() -> None:
@@ -60,9 +50,20 @@ def test_full_covariances_recover_what_diagonal_ones_cannot() -> None:
         path = np.repeat(rng.permutation([0, 1, 0, 1]), 25)
         paths.append(path)
         runs.append(np.array([roots[k] @ rng.normal(size=2) for k in path]))
-    selection = fit(runs, ["a", "b"], n_states=[1, 2, 3], restarts=5, covariance="full", normalize="pooled")
+    selection = fit(runs, ["a", "b"], n_states=[1, 2, 3], restarts=4, covariance="full", normalize="pooled")
     assert selection.best.n_states == 2
     assert agreement(selection.best.paths, paths, 2) > 0.9
+
+
+def score(parameters: Parameters, run: np.ndarray) -> float:
+    model = GaussianHMM(len(parameters.startprob), covariance_type="diag", implementation="log")
+    model.startprob_, model.transmat_, model.means_ = (
+        parameters.startprob,
+        parameters.transmat,
+        parameters.means,
+    )
+    model.covars_ = parameters.covars
+    return model.score(run) / len(run)
 
 
 def test_table_says_what_the_parts_say(two) -> None:
@@ -71,27 +72,29 @@ def test_table_says_what_the_parts_say(two) -> None:
     best, trust = selection.best, selection.trust
     row = selection.table[1]
     assert best.n_states == 2
-    model = GaussianHMM(2, covariance_type="diag", implementation="log")
-    model.startprob_, model.transmat_, model.means_ = best.startprob, best.transmat, best.means
-    model.covars_ = best.covars
-    scaled = [best.scaling.apply(run) for run in runs]
-    scores = [model.score(scaled[run]) / 60 for run in trust.held_out]
+    assert sorted(trust.runs) == list(range(12))
+    scaled = [best.scaling.apply(runs[run]) for run in trust.runs]
+    expected = {}
+    for fold in trust.folds:
+        X, lengths = stack([each for run, each in zip(trust.runs, scaled, strict=True) if run not in fold])
+        climbs = [estimate(X, lengths, start(X, lengths, 2, "diag", restart, 0)) for restart in range(4)]
+        parameters = max(climbs, key=lambda each: each.loglik).parameters
+        expected |= {run: score(parameters, scaled[trust.runs.index(run)]) for run in fold}
+    scores = [expected[run] for run in trust.runs]
     assert row.heldout_logliks == pytest.approx(tuple(scores))
     assert row.heldout_loglik == pytest.approx(np.mean(scores))
     assert row.heldout_se == pytest.approx(np.std(scores, ddof=1) / len(scores) ** 0.5)
-    train = sum(model.score(scaled[run]) for run in trust.training)
-    observations = 60 * len(trust.training)
-    assert row.train_loglik == pytest.approx(train / observations)
+    train = 60 * sum(score(best.parameters, run) for run in scaled)
+    assert row.train_loglik == pytest.approx(train / 720)
     assert row.parameters == 1 + 2 + 10 + 10
-    assert row.bic == pytest.approx(-2 * train + 23 * np.log(observations))
-    assert len(row.restart_logliks) == row.converged == 4
+    assert row.bic == pytest.approx(-2 * train + 23 * np.log(720))
+    assert len(row.restart_logliks) == row.converged == 5
     assert max(row.restart_logliks) == row.train_loglik
     top = max(selection.table, key=lambda each: each.heldout_loglik)
     for each in selection.table:
         gaps = np.array(top.heldout_logliks) - np.array(each.heldout_logliks)
         assert each.shortfall == pytest.approx(gaps.mean(), abs=1e-12)
         assert each.shortfall_se == pytest.approx(np.std(gaps, ddof=1) / len(gaps) ** 0.5, abs=1e-12)
-    assert sorted((*trust.training, *trust.held_out)) == list(range(12))
     assert "one standard error" in trust.rule
 
 
@@ -121,11 +124,11 @@ def test_first_visits_by_hand() -> None:
 
 def test_the_same_seed_gives_the_same_bits(two) -> None:
     runs, selection = two
-    again = fit(runs, NAMES, n_states=[1, 2, 3], restarts=4)
+    again = fit(runs, NAMES, n_states=[1, 2, 3], restarts=5)
     assert again.table == selection.table
     assert same_model(again.best, selection.best)
-    other = fit(runs, NAMES, n_states=[1, 2, 3], restarts=4, seed=1)
-    assert other.trust.held_out != selection.trust.held_out
+    other = fit(runs, NAMES, n_states=[1], seed=1)
+    assert other.trust.folds != selection.trust.folds
 
 
 @pytest.mark.parametrize("grouped", [False, True])
@@ -143,35 +146,24 @@ def test_the_order_of_the_runs_does_not_matter(two, grouped) -> None:
     )
     assert second.table == first.table
     assert same_model(second.best, first.best)
-    assert {int(order[i]) for i in second.trust.held_out} == set(first.trust.held_out)
+    assert [[int(order[i]) for i in fold] for fold in second.trust.folds] == list(
+        map(list, first.trust.folds)
+    )
     for position, index in enumerate(order):
         np.testing.assert_array_equal(second.best.paths[position], first.best.paths[index])
 
 
 def test_one_number_of_states_does_not_depend_on_the_others_tried(two) -> None:
     runs, selection = two
-    alone = fit(runs, NAMES, n_states=[2], restarts=4)
+    alone = fit(runs, NAMES, n_states=[2], restarts=5)
     assert same_model(alone.best, selection.best)
 
 
-def test_held_out_runs_have_no_part_in_the_model(two) -> None:
-    runs, _ = two
-    first = fit(runs, NAMES, n_states=[2], restarts=3, held_out=[0, 1], normalize="pooled")
-    changed = [runs[0] * 1.5 + 1, *runs[1:]]
-    second = fit(changed, NAMES, n_states=[2], restarts=3, held_out=[0, 1], normalize="pooled")
-    order = first_visits(second.best.paths, 2)
-    assert same_model(first.best, second.best) or order.tolist() == [1, 0]
-    np.testing.assert_allclose(np.sort(first.best.means, axis=0), np.sort(second.best.means, axis=0))
-    assert first.table[0].heldout_loglik != second.table[0].heldout_loglik
-    assert first.trust.held_out == second.trust.held_out == (0, 1) or set(first.trust.held_out) == {0, 1}
-
-
-def test_paired_arms_stay_together(two) -> None:
+def test_paired_arms_are_held_out_together(two) -> None:
     runs, _ = two
     groups = [index % 4 for index in range(12)]
     trust = fit(runs, NAMES, n_states=[1], groups=groups).trust
-    assert {groups[i] for i in trust.held_out}.isdisjoint(groups[i] for i in trust.training)
-    assert len(trust.held_out) == 3
+    assert sorted(sorted(groups[i] for i in fold) for fold in trust.folds) == [[k] * 3 for k in range(4)]
 
 
 def test_diverged_runs_are_cut_marked_and_never_filled(two) -> None:
@@ -201,12 +193,38 @@ def test_float32_runs_of_many_lengths() -> None:
     assert [len(path) for path in selection.best.paths] == [30, 5, 61, 0]
 
 
+def test_long_runs_are_thinned_on_one_grid(chains) -> None:
+    runs = [np.repeat(run, 15, axis=0) for run in chains(2, n_runs=4, n_steps=80).runs]
+    runs[1] = runs[1][:700]
+    selection = fit(runs, NAMES, n_states=[2], restarts=1)
+    assert selection.best.scaling.every == 2  # 1,200 rows
+    assert [len(path) for path in selection.best.paths] == [600, 350, 600, 600]
+    found = decode(selection.best, runs)
+    np.testing.assert_array_equal(found.paths[1], selection.best.paths[1])
+    asked = fit(runs, NAMES, n_states=[2], restarts=1, every=15)
+    assert [len(path) for path in asked.best.paths] == [80, 47, 80, 80]
+    assert any(each.startswith("Only rows 0, 15, 30, ...") for each in asked.trust.warnings)
+    by_hand = fit([run[::15] for run in runs], NAMES, n_states=[2], restarts=1)
+    assert same_model(asked.best, by_hand.best)
+
+
+def test_left_to_right_never_returns(chains) -> None:
+    selection = fit(chains(3).runs, NAMES, n_states=[3], restarts=4, topology="left-to-right")
+    order = np.argsort((selection.best.transmat > 0).sum(axis=1))[::-1]
+    triangular = selection.best.transmat[np.ix_(order, order)]
+    assert (triangular[np.tril_indices(3, -1)] == 0).all()
+    assert (triangular[np.triu_indices(3)] > 0).all()
+    for path in selection.best.paths:
+        assert (np.diff(np.argsort(order)[path]) >= 0).all()
+    assert selection.table[0].parameters == 2 + 3 + 15 + 15
+
+
 def test_progress_is_told_and_can_stop(two) -> None:
     runs, _ = two
     seen: list[tuple[int, int]] = []
     fit(runs, NAMES, n_states=[1, 2], restarts=3, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
-    with pytest.raises(Stopped, match="after 2 of 4"):
+    assert seen == [(done, 24) for done in range(25)]  # 3 + 1 on all runs and in each of five folds
+    with pytest.raises(Stopped, match="after 2 of 24"):
         fit(runs, NAMES, n_states=[1, 2], restarts=3, progress=lambda done, total: done == 2)
 
     def interrupt(done: int, total: int) -> None:
@@ -216,15 +234,6 @@ def test_progress_is_told_and_can_stop(two) -> None:
         fit(runs, NAMES, progress=interrupt)
 
 
-def test_a_single_held_out_run_decides_without_an_error() -> None:
-    rng = np.random.default_rng(0)
-    selection = fit([rng.normal(size=(40, 2)) for _ in range(3)], ["a", "b"], n_states=[1, 2], restarts=2)
-    assert len(selection.trust.held_out) == 1
-    assert np.isnan(selection.table[0].heldout_se)
-    assert "no standard error" in selection.trust.rule
-    assert any("single held-out run" in each for each in selection.trust.warnings)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -232,15 +241,19 @@ def test_a_single_held_out_run_decides_without_an_error() -> None:
         ({"n_states": [0, 1]}, "`n_states`"),
         ({"restarts": 0}, "`restarts`"),
         ({"seed": -1}, "`seed`"),
-        ({"covariance": "tied"}, "`covariance`"),
+        ({"covariance": "spherical"}, "`covariance`"),
+        ({"topology": "ring"}, "`topology`"),
+        ({"every": 0}, "`every` must be at least 1"),
+        ({"n_states": [13]}, "`n_states` must hold whole numbers from 1 to 12"),
+        ({"normalize": "none"}, "`normalize`"),
         ({"normalize": "minmax"}, "`normalize`"),
         ({"groups": [1, 2]}, "`groups` must label each of the 12 runs; got 2"),
         ({"groups": [1] * 12}, "at least two groups"),
-        ({"held_out": [12]}, "`held_out`"),
         (
-            {"n_states": [40], "runs": [np.random.default_rng(i).normal(size=(9, 5)) for i in range(12)]},
+            {"n_states": [12], "runs": [np.random.default_rng(i).normal(size=(5, 5)) for i in range(6)]},
             "parameters",
         ),
+        ({"runs": [np.random.default_rng(0).normal(size=(60, 5))]}, "at least two groups"),
         ({"runs": [np.full((9, 5), np.nan)] * 12}, "at least two groups with usable rows"),
         ({"runs": [np.ones((9, 5)) * i for i in range(12)]}, "every one was dropped"),
     ],

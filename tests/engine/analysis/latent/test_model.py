@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from engine.analysis.latent import LatentModel, Scaling, decode
-from engine.analysis.latent.parameters import Parameters
 from engine.analysis.latent.model import decode_rows, filtered_probabilities, logliks
+from engine.analysis.latent.parameters import Parameters
 
 
 def test_likelihood_paths_and_posteriors_are_those_of_every_path(tiny, enumerated) -> None:

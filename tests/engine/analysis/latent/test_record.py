@@ -1,9 +1,10 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from engine.analysis.latent import decode, fit, from_record, to_record
+from engine.analysis.latent import decode, explain, fit, from_record, to_record
 
 NAMES = ["a", "b", "c", "d", "e", "flat"]
 
@@ -17,7 +18,8 @@ def stored(request, chains):
     selection = fit(runs, NAMES, n_states=[1, 2], restarts=3, normalize=request.param, seed=4)
     labels = [{"run": 10 + i, "arm": "SS" if i % 2 else "RR", "seed": i // 2} for i in range(8)]
     steps = [np.arange(len(run)) * 32 for run in runs]
-    summary, arrays = to_record(selection, labels, steps, restarts=3, seed=4)
+    transitions = explain(selection.best, [np.where(run == 0.0, 1e-3, run) for run in runs])
+    summary, arrays = to_record(selection, labels, steps, 3, 4, transitions)
     return runs, selection, labels, steps, summary, arrays
 
 
@@ -32,7 +34,9 @@ def test_summary_is_json_and_says_how_it_was_made(stored) -> None:
     assert [run["steps"] for run in summary["runs"]] == [120, 120, 70, 120, 120, 0, 120, 120]
     assert [run["cut_at"] for run in summary["runs"]] == [None, None, 70 * 32, None, None, 32, None, None]
     assert [run["left_out"] for run in summary["runs"]] == [i == 5 for i in range(8)]
-    assert {i for i, run in enumerate(summary["runs"]) if run["held_out"]} == set(selection.trust.held_out)
+    folds = [[i for i, run in enumerate(summary["runs"]) if run["fold"] == number] for number in range(5)]
+    assert folds == [sorted(fold) for fold in selection.trust.folds]
+    assert summary["trust"]["folds"] == 5
     assert summary["runs"][3]["run"] == 13
     assert [row["n_states"] for row in summary["table"]] == [1, 2]
     assert summary["table"][1]["restart_logliks"] == list(selection.table[1].restart_logliks)
@@ -67,12 +71,43 @@ def test_the_model_comes_back(stored) -> None:
         np.testing.assert_allclose(model.posteriors[index], selection.best.posteriors[index], atol=1e-6)
 
 
+def test_transitions_say_in_which_run_and_at_which_step(stored) -> None:
+    _, selection, _, _, summary, arrays = stored
+    moves: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for index, path in enumerate(selection.best.paths):
+        steps = arrays["steps"][arrays["offsets"][index] : arrays["offsets"][index + 1]]
+        for t in range(1, len(path)):
+            if path[t] != path[t - 1]:
+                moves.setdefault((int(path[t - 1]), int(path[t])), []).append((index, int(steps[t])))
+    assert moves
+    assert {
+        (each["source"], each["target"]): list(zip(each["runs"], each["steps"], strict=True))
+        for each in summary["transitions"]
+    } == moves
+
+
+def test_thinned_runs_keep_the_steps_of_the_rows_used(chains) -> None:
+    runs = [run.copy() for run in chains(2, n_runs=6, n_steps=61).runs]
+    runs[1][31, 0] = np.nan
+    selection = fit(runs, NAMES[:5], n_states=[2], restarts=2, every=3)
+    steps = [np.arange(61) * 10] * 6
+    transitions = explain(selection.best, runs)
+    summary, arrays = to_record(selection, [{}] * 6, steps, 2, 0, transitions)
+    here = slice(arrays["offsets"][1], arrays["offsets"][2])
+    np.testing.assert_array_equal(arrays["steps"][here], np.arange(0, 310, 30))
+    assert summary["runs"][1]["cut_at"] == 310
+    assert summary["every"] == 3
+    assert all(step % 30 == 0 for each in summary["transitions"] for step in each["steps"])
+    assert from_record(summary, arrays).scaling.every == 3
+
+
 def test_numbers_that_json_lacks_become_none() -> None:
     rng = np.random.default_rng(0)
-    runs = [rng.normal(size=(30, 2)) for _ in range(3)]
-    selection = fit(runs, ["a", "b"], n_states=[1], restarts=1)
-    summary, _ = to_record(selection, [{}] * 3, [np.arange(30)] * 3, restarts=1, seed=0)
-    assert summary["table"][0]["heldout_se"] is None
+    runs = [np.repeat(rng.normal(size=(5, 2)), 1, axis=0) for _ in range(12)]
+    selection = fit(runs, ["a", "b"], n_states=[1], restarts=1, normalize="pooled")
+    unsure = replace(selection, trust=replace(selection.trust, autocorrelation=np.array([np.nan, 0.1])))
+    summary, _ = to_record(unsure, [{}] * 12, [np.arange(5)] * 12, restarts=1, seed=0)
+    assert summary["trust"]["autocorrelation"] == [None, 0.1]
     json.dumps(summary, allow_nan=False)
 
 

@@ -1,9 +1,20 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
-from engine.analysis.latent import fit
+from engine.analysis.latent import Candidate, Rival, fit
+from engine.analysis.latent.estimation import Estimate
+from engine.analysis.latent.model import decode_rows
 from engine.analysis.latent.parameters import Parameters
-from engine.analysis.latent.trust import mean_entropy, residual_autocorrelation
+from engine.analysis.latent.trust import (
+    decorrelation,
+    doubts_about_fit,
+    doubts_about_model,
+    mean_entropy,
+    path_agreements,
+    residual_autocorrelation,
+)
 
 NAMES = ["a", "b", "c", "d", "e"]
 
@@ -69,13 +80,13 @@ def test_warnings_name_what_happened(chains) -> None:
     runs[5][2, 0] = 1e30
     runs.append(np.column_stack([rng.normal(size=(60, 5)), np.full(60, 2.0)]))
     runs[-1][20:40, 0] += 500.0
-    selection = fit(runs, [*NAMES, "flat"], n_states=[2, 3], restarts=3, normalize="pooled", held_out=[0, 1])
+    selection = fit(runs, [*NAMES, "flat"], n_states=[2, 3], restarts=3, normalize="pooled")
     text = "\n".join(selection.trust.warnings)
     assert "2 runs cut at the first value" in text
     assert "run 2 at row 50 (d = inf)" in text
     assert "run 5 at row 2 (a = 1e+30)" in text
     assert "1 run left out, with fewer than 5 usable rows: 5." in text
-    assert "1 metric left out: flat, constant over all training runs." in text
+    assert "1 metric left out: flat, constant over all runs." in text
     assert "visited by a single run" in text
 
 
@@ -87,11 +98,92 @@ def test_smooth_noise_and_too_few_states_are_told(chains) -> None:
     assert any("the most that were tried" in each for each in warnings)
 
 
-def test_a_rule_more_cautious_than_the_paired_evidence_is_told(chains) -> None:
-    # Runs differ more from one another than three states do from four: 3 is within one standard error of
-    # the highest, yet every held-out run prefers more.
-    trust = fit(chains(4).runs, NAMES, n_states=[3, 4, 5], restarts=4).trust
-    assert any(each.startswith("Run by run, 5 states beat the chosen 3 by 0.17") for each in trust.warnings)
+def candidate(n_states: int, **changes: Any) -> Candidate:
+    given = {
+        "heldout_loglik": -1.0,
+        "heldout_se": 0.1,
+        "heldout_logliks": (),
+        "shortfall": 0.0,
+        "shortfall_se": 0.0,
+        "train_loglik": -1.0,
+        "bic": 0.0,
+        "parameters": 1,
+        "best_restart_hits": 2,
+        "restart_logliks": (-1.0, -1.0),
+        "converged": 2,
+    }
+    return Candidate(n_states=n_states, **given | changes)
+
+
+def climb(tiny: Parameters, **changes: Any) -> Estimate:
+    return Estimate(
+        **{"parameters": tiny, "loglik": -100.0, "steps": 9, "converged": True, "fell": 0.0} | changes
+    )
+
+
+def test_doubts_about_a_search_by_hand(tiny) -> None:
+    parameters, _ = tiny
+    chosen = candidate(
+        2,
+        shortfall=0.17,
+        shortfall_se=0.05,
+        best_restart_hits=1,
+        converged=1,
+    )
+    tried = {
+        2: [climb(parameters, fell=1.0), climb(parameters)],
+        3: [climb(parameters), climb(parameters, parameters=None, loglik=float("-inf"))],
+    }
+    doubts = doubts_about_fit((chosen, candidate(3)), chosen, tried)
+    for begin in (
+        "Run by run, 3 states beat the chosen 2 by 0.17",
+        "Only one of 2 restarts reached the best",
+        "1 restart of 2 had not converged",
+        "1 restart with 3 states ended in values that are not finite",
+        "The likelihood fell during EM",
+    ):
+        assert sum(each.startswith(begin) for each in doubts) == 1, begin
+    assert len(doubts) == 5
+    sound = {k: [climb(parameters), climb(parameters)] for k in (2, 3)}
+    assert doubts_about_fit((candidate(2), candidate(3)), candidate(2), sound) == []
+
+
+def test_agreement_of_restarts_by_hand(tiny) -> None:
+    """A renamed copy agrees wholly; a model of one dominant state only where that state is."""
+    parameters, runs = tiny
+    paths = decode_rows(parameters, runs).paths
+    renamed = parameters.permuted(np.array([2, 0, 1]))
+    stuck = Parameters(
+        np.array([1.0, 0.0, 0.0]), np.eye(3), parameters.means, parameters.covars, parameters.tied
+    )
+    climbs = [climb(stuck, loglik=-120.0), climb(parameters), climb(renamed, loglik=-100.1)]
+    climbs.append(climb(parameters, parameters=None, loglik=float("-inf")))
+    first, second = path_agreements(climbs, runs, paths, 3)
+    assert first == (pytest.approx(0.01), 1.0)
+    assert second.shortfall == pytest.approx(2.0)
+    together = np.concatenate(paths)
+    assert second.agreement == pytest.approx(np.bincount(together).max() / len(together))
+
+
+def test_unsure_states_and_short_runs_are_told(chains) -> None:
+    selection = fit([*chains(3, n_runs=6).runs, chains(3).runs[0][:5]], NAMES, n_states=[6], restarts=2)
+    model = selection.best
+    rivals = (Rival(1e-5, 0.7), Rival(0.5, 0.1))
+    doubts = doubts_about_model(model, [], [], np.zeros(5), rivals)
+    assert any("puts 30% of the rows in other states" in each for each in doubts)
+    assert not any(
+        "other states" in each for each in doubts_about_model(model, [], [], np.zeros(5), rivals[1:])
+    )
+    assert any(
+        each.startswith("1 run with fewer rows than the 6 states") for each in selection.trust.warnings
+    )
+
+
+def test_decorrelation_of_an_autoregression() -> None:
+    for r in (0.35, 0.7, 0.95):
+        n = decorrelation(r)
+        assert r**n <= 0.2 < r ** (n - 1) or n == 2
+    assert decorrelation(1.0) > 1000
 
 
 def test_a_metric_resting_on_the_floor_is_told() -> None:
