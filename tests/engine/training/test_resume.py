@@ -159,6 +159,7 @@ def test_a_state_is_a_copy():
 
 def test_a_state_of_other_replicas_is_refused():
     study = study_of()
-    state = next(one.state for one in ran(study, seeds(study, 0, 1), due=lambda stack: True).stretches if one.state)
+    seen = ran(study, seeds(study, 0, 1), due=lambda stack: True).stretches
+    state = next(one.state for one in seen if one.state)
     with pytest.raises(ValueError, match="must be of replicas"):
         ran(study, seeds(study, 0), states=[state])
