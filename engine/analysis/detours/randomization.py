@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 
 from engine.analysis.detours.visits import Excess
 
@@ -75,17 +76,4 @@ def randomize(
     largest = np.append(drawn.max(axis=1), observed.max())
     adjusted = (largest[:, None] >= observed - tolerance).mean(axis=0)
     critical = float(np.quantile(largest, 1 - alpha, method="higher"))
-    return Randomized(observed, p, adjusted, benjamini_hochberg(p), critical)
-
-
-def benjamini_hochberg(p: Float[np.ndarray, " states"]) -> Float[np.ndarray, " states"]:
-    """Return the least false-discovery rate at which each would be found.
-
-    Source:
-        Benjamini & Hochberg 1995; as adjusted values, Yekutieli & Benjamini 1999.
-    """
-    order = np.argsort(p)[::-1]
-    scaled = p[order] * len(p) / np.arange(len(p), 0, -1)
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum.accumulate(np.minimum(scaled, 1.0))
-    return adjusted
+    return Randomized(observed, p, adjusted, stats.false_discovery_control(p), critical)

@@ -18,8 +18,8 @@ class Detour:
         delay: restricted mean time of visitors less that of the others, in steps, as seen.
         low: lower end of its bootstrap interval.
         high: upper end.
-        joint_delay: in steps, beyond what a run's time at risk explains and with the other optional states
-            held fixed.
+        joint_delay: in steps, beyond what a run's time at risk explains, with the other optional states whose
+            visitors are late held fixed.
         joint_low: lower end of its bootstrap interval.
         joint_high: upper end.
         p: one-sided permutation p of this state by itself.
@@ -70,7 +70,7 @@ def why_tested(is_detour: bool, found: Measured, p_adjusted: float, alpha: float
         return (
             f"A detour: {sides}; visitors converged {seen} ({found.low:.3g} to {found.high:.3g}), more than "
             f"their time at risk explains (adjusted p = {p_adjusted:.2g}), and {found.joint:.3g} steps later "
-            f"with the other optional states held fixed."
+            f"with the other late states held fixed."
         )
     if found.delay <= 0:
         return f"Not a detour: {sides}; visitors converged no later ({seen})."
@@ -80,7 +80,7 @@ def why_tested(is_detour: bool, found: Measured, p_adjusted: float, alpha: float
             f"explains (adjusted p = {p_adjusted:.2g})."
         )
     return (
-        f"Not a detour: {sides}; visitors converged {seen}, but with the other optional states held fixed "
+        f"Not a detour: {sides}; visitors converged {seen}, but with the other late states held fixed "
         f"{found.joint:.3g} ({found.joint_low:.3g} to {found.joint_high:.3g}): another state may be to blame."
     )
 
