@@ -39,8 +39,12 @@ def from_hmmlearn(hmm: Any, runs: Runs, metrics: Sequence[str]) -> LatentModel:
         )
     kind = hmm.covariance_type
     covars = np.array(hmm.covars_, dtype=float)
-    if kind in ("diag", "spherical"):
+    if kind == "diag":
         covars = np.diagonal(covars, axis1=1, axis2=2).copy()
+    elif kind == "spherical":
+        # After a fit hmmlearn 0.3.3 gives one scaled identity per state and metric, not per state.
+        shape = np.array(hmm.means_).shape
+        covars = np.broadcast_to(covars[:, 0, 0].reshape(shape[0], -1), shape).copy()
     parameters = Parameters(
         np.array(hmm.startprob_, dtype=float),
         np.array(hmm.transmat_, dtype=float),

@@ -53,7 +53,7 @@ def enumerated() -> Callable[[Parameters, np.ndarray], Enumerated]:
     return _enumerate
 
 
-@pytest.fixture(params=["diag", "full"])
+@pytest.fixture(params=["diag", "full", "tied"])
 def tiny(request: pytest.FixtureRequest) -> tuple[Parameters, list[np.ndarray]]:
     """Three overlapping states, two metrics, three short runs."""
     rng = np.random.default_rng(11)
@@ -63,7 +63,10 @@ def tiny(request: pytest.FixtureRequest) -> tuple[Parameters, list[np.ndarray]]:
     else:
         roots = rng.normal(size=(3, 2, 2))
         covars = roots @ roots.swapaxes(1, 2) + 0.3 * np.eye(2)
-    parameters = Parameters(rng.dirichlet(np.ones(3)), transmat, rng.normal(size=(3, 2)), covars)
+    tied = request.param == "tied"
+    if tied:
+        covars = np.repeat(covars[:1], 3, axis=0)
+    parameters = Parameters(rng.dirichlet(np.ones(3)), transmat, rng.normal(size=(3, 2)), covars, tied)
     return parameters, [rng.normal(size=(n, 2)) for n in (5, 1, 4)]
 
 
