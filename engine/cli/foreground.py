@@ -35,6 +35,10 @@ def foreground(store: Store, begin: Callable[[Process], JobRow]) -> Outcome:
         f"Job {job.id} is {job.status}: {data['runs']:,} runs and {data['rows']:,} rows of `{job.study}` "
         f"in {duration(seconds)}, kept in {store.root}."
     )
+    if lost := result.get("diverged", 0):
+        text += (
+            f"\n{lost:,} of the runs diverged: each ends where its loss was not finite, or above the bound."
+        )
     if job.status == "done":
         return Outcome(text, data)
     return Outcome(f"{text}\nGo on with: python -m engine resume {job.id}", data, 130)

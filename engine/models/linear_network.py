@@ -63,8 +63,9 @@ class LinearNetwork(nn.Module):
             layers.append(BatchNorm(inputs, eps, shift=not scale_only))
         for layer in range(depth):
             layers.append(nn.Linear(inputs if layer == 0 else width, width, bias=False))
-            if norm == "batch":
-                layers.append(BatchNorm(width, eps, shift=not scale_only))
+            # With or without normalization a layer has the same name, so that metrics of layers compare.
+            batch = norm == "batch"
+            layers.append(BatchNorm(width, eps, shift=not scale_only) if batch else nn.Identity())
         layers.append(nn.Linear(width if depth else inputs, shape.outputs, bias=bias))
         self.layers = nn.Sequential(*layers)
         initialize(self, init, init_scale)

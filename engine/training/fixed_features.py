@@ -32,7 +32,7 @@ class FixedFeatures:
 
     Args:
         features: of the full batch.
-        optima: of the read-out.
+        optima: of the read-out; None where the loss is none of squares, or where a bias is trained beside it.
     """
 
     def __init__(self, features: Tensor, optima: Optima | None) -> None:
@@ -49,7 +49,8 @@ class FixedFeatures:
         place = data.train[0]
         inputs, targets = (part.cpu().double() for part in data.train)
         features = model.features(inputs).to(place.device, place.dtype)
-        if study.shape.task != "values":
+        # The optima are those of M alone: with a bias or a beta, F - F* is not a distance of matrices.
+        if study.shape.task != "values" or any(name.endswith("bias") for name in ensemble.parameters):
             return cls(features, None)
         X, Y, eps = inputs.flatten(1).numpy(), targets.numpy(), model.eps
         orders: list[Ordering] = [single_shuffle(len(X), seed, 0) for seed in seeds]

@@ -126,6 +126,12 @@ def test_bad_input_is_one_message_and_changes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_training_says_how_many_runs_diverged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("train", "digits-shuffling", "--seeds=2", "--arms", "RR no BN", "--set", "lr=1e9")
+    assert main(["--store", str(tmp_path / "lab"), *words]) == 0
+    assert "2 of the runs diverged" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("words", [TRAIN, ("studies",), ("jobs",), ("worker",), ("serve",)])
 def test_a_store_that_is_a_file_is_refused(
     words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]

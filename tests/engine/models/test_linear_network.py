@@ -37,6 +37,14 @@ def test_the_demos_network_has_its_names_and_draws():
     assert [name for name, _ in model.named_parameters()] == expected
 
 
+def test_a_layer_has_one_name_with_and_without_normalization():
+    with_it, without = (
+        {name for name, value in network(norm=norm).named_parameters() if value.ndim == 2}
+        for norm in ("batch", "none")
+    )
+    assert with_it == without
+
+
 @pytest.mark.parametrize("depth", [0, 1, 4])
 @pytest.mark.parametrize("normalize_inputs", [False, True])
 @pytest.mark.parametrize("norm", ["batch", "none"])

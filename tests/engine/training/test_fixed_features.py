@@ -69,6 +69,12 @@ def test_features_that_move_or_that_nobody_asks_for_have_no_optima(changes):
     assert not set(ASKED) & set(stack_of(study, seeds(study, 0)).advance(10).snapshot.measure().columns)
 
 
+@pytest.mark.parametrize("settings", [{"bias": True}, {"scale_only": False}])
+def test_a_bias_beside_the_matrix_has_no_such_optimum(settings):
+    study = linear(model_settings=settings)
+    assert not set(ASKED) & set(stack_of(study, seeds(study, 0)).advance(10).snapshot.measure().columns)
+
+
 def test_labels_have_no_least_squares_optimum():
     study = linear(dataset="toy-signs")
     assert not set(ASKED) & set(stack_of(study, seeds(study, 0)).advance(10).snapshot.measure().columns)
