@@ -69,15 +69,17 @@ def job_card(lab: Lab, job: JobRow) -> None:
 
 
 def resumable(store: Store) -> list[JobRow]:
-    """Return the trainings that were stopped or failed and whose runs nothing has replaced since."""
+    """Return the trainings that were stopped or failed and whose runs nothing has replaced since.
+
+    One that failed before it had any runs counts until its study is trained again.
+    """
     waiting = {
         run.job for run in store.catalog.runs(archived=True) if run.status in ("stopped", "failed", "queued")
     }
-    return [
-        job
-        for job in store.catalog.jobs()
-        if job.kind == "train" and job.status in ("stopped", "failed") and job.id in waiting
-    ]
+    trainings = [job for job in store.catalog.jobs() if job.kind == "train"]
+    last = {job.study: job.id for job in sorted(trainings, key=lambda job: job.id)}
+    waiting |= {job.id for job in trainings if job.status == "failed" and last[job.study] == job.id}
+    return [job for job in trainings if job.status in ("stopped", "failed") and job.id in waiting]
 
 
 def resume_card(lab: Lab, job: JobRow) -> None:

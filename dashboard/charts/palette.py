@@ -29,25 +29,49 @@ MUTED = "#8490A0"
 WARNING = "#C8552B"
 
 
-def arm_colour(arms: Sequence[str], shown: Sequence[str], legend: bool = True) -> alt.Color:
+# A stroke for every round of the colours: with more arms than colours, a colour alone would name several.
+_DASHES = ((1, 0), (7, 3), (2, 2), (9, 3, 2, 3))
+_LETTER, _SYMBOL = 6.6, 36.0
+"""About how wide a letter of a legend and a symbol with its gaps are, in pixels."""
+
+
+def arm_colour(
+    arms: Sequence[str], shown: Sequence[str], legend: bool = True, width: float = 760
+) -> alt.Color:
     """Return the colour encoding of the field `arm`.
 
     Args:
         arms: every arm of the study in the study's order, which fixes the colours.
         shown: the arms that are drawn, which is what the legend lists.
         legend: whether to draw one.
+        width: about how wide the figure is, in pixels: a legend that is wider goes on in another row.
     """
+    scale = alt.Scale(domain=list(arms))
+    return alt.Color("arm:N", title=None, scale=scale, legend=_legend(arms, shown, legend, width))
+
+
+def arm_dash(
+    arms: Sequence[str], shown: Sequence[str], legend: bool = True, width: float = 760
+) -> dict[str, alt.StrokeDash]:
+    """Return the stroke of the field `arm` beside :func:`arm_colour`; nothing where colours suffice."""
+    if len(arms) <= len(ARMS_LIGHT):
+        return {}
+    rounds = [_DASHES[place // len(ARMS_LIGHT) % len(_DASHES)] for place in range(len(arms))]
+    scale = alt.Scale(domain=list(arms), range=[list(one) for one in rounds])
+    drawn = _legend(arms, shown, legend, width)
+    return {"strokeDash": alt.StrokeDash("arm:N", title=None, scale=scale, legend=drawn)}
+
+
+def _legend(arms: Sequence[str], shown: Sequence[str], legend: bool, width: float) -> alt.Legend | None:
     drawn = [arm for arm in arms if arm in set(shown)]
-    return alt.Color(
-        "arm:N",
-        title=None,
-        scale=alt.Scale(domain=list(arms)),
-        legend=alt.Legend(
-            orient="top", values=drawn, symbolType="stroke", symbolStrokeWidth=3, symbolOpacity=1, offset=4
-        )
-        if legend and len(drawn) > 1
-        else None,
-    )
+    if not legend or len(drawn) < 2:
+        return None
+    widest = _SYMBOL + _LETTER * max(map(len, drawn))
+    wraps = sum(_SYMBOL + _LETTER * len(arm) for arm in drawn) > width
+    return alt.Legend(
+        orient="top", values=drawn, symbolType="stroke", symbolStrokeWidth=3, symbolOpacity=1, offset=4,
+        columns=max(1, int(width // widest)) if wraps else alt.Undefined,
+    )  # fmt: skip
 
 
 def state_name(state: int) -> str:

@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 
 from dashboard.charts import edges
-from dashboard.charts.palette import arm_colour
+from dashboard.charts.palette import arm_colour, arm_dash
+
+_WIDTH = 400
+"""About how wide a card's picture is, in pixels."""
 
 
 def chart(bands: pd.DataFrame, arms: Sequence[str], log: bool, height: int = 190) -> alt.LayerChart:
@@ -20,17 +23,18 @@ def chart(bands: pd.DataFrame, arms: Sequence[str], log: bool, height: int = 190
     axis = alt.Axis(
         values=edges.ticks(low, high, log, 5) or alt.Undefined,
         tickCount=3,
-        format="~g",
+        format=".3~g",
         grid=False,
         domain=False,
         ticks=False,
         labelPadding=2,
     )
-    colour = arm_colour(arms, list(kept["arm"].unique()))
-    band = base.mark_area(opacity=0.16).encode(
+    shown = list(kept["arm"].unique())
+    colour, dash = arm_colour(arms, shown, width=_WIDTH), arm_dash(arms, shown, width=_WIDTH)
+    band = base.mark_area(opacity=0.16 * min(1.0, 6 / max(len(shown), 1))).encode(
         x=x, y=alt.Y("q25:Q", scale=scale, axis=axis, title=None), y2="q75:Q", color=colour
     )
     line = base.mark_line(strokeWidth=1.8).encode(
-        x=x, y=alt.Y("median:Q", scale=scale, axis=axis), color=colour
+        x=x, y=alt.Y("median:Q", scale=scale, axis=axis), color=colour, **dash
     )
     return alt.LayerChart(layer=[band, line], height=height)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dashboard.charts import edges
-from dashboard.charts.palette import MUTED, arm_colour
+from dashboard.charts.palette import MUTED, arm_colour, arm_dash
 
 _SHAPES = {"NaN": "cross", "+∞": "triangle-up", "−∞": "triangle-down", "zero or less": "circle"}
 
@@ -22,6 +22,7 @@ def chart(
     log: bool,
     height: int = 410,
     legend: bool = True,
+    width: float = 760,
 ) -> alt.LayerChart:
     """Return the figure.
 
@@ -34,6 +35,7 @@ def chart(
         log: whether the vertical axis is logarithmic; values it cannot show are marked at its edge.
         height: of the plot, in pixels.
         legend: whether to name the colours.
+        width: about how wide it will be, in pixels.
     """
     drawn, lost = edges.split(lines, log)
     spread = _drawable(bands, log)
@@ -56,7 +58,9 @@ def chart(
         scale=alt.Scale(nice=False, zero=False),
         axis=alt.Axis(format="~s", tickCount=8, grid=False),
     )
-    colour = arm_colour(arms, shown, legend)
+    colour, dash = arm_colour(arms, shown, legend, width), arm_dash(arms, shown, legend, width)
+    # Bands lie over one another: those of many arms together must not hide their lines.
+    faint = min(1.0, 6 / max(len(shown), 1))
 
     def y(field: str) -> alt.Y:
         return alt.Y(f"{field}:Q", title=y_title, scale=y_scale, axis=axis)
@@ -65,13 +69,15 @@ def chart(
     if len(spread):
         floored = spread.assign(low=spread["low"].clip(lower=low), high=spread["high"].clip(upper=high))
         base = alt.Chart(floored)
-        layers.append(base.mark_area(opacity=0.14).encode(x=x, y=y("low"), y2="high:Q", color=colour))
+        layers.append(base.mark_area(opacity=0.14 * faint).encode(x=x, y=y("low"), y2="high:Q", color=colour))
         if "inner_low" in spread:
             layers.append(
-                base.mark_area(opacity=0.2).encode(x=x, y=y("inner_low"), y2="inner_high:Q", color=colour)
+                base.mark_area(opacity=0.2 * faint).encode(
+                    x=x, y=y("inner_low"), y2="inner_high:Q", color=colour
+                )
             )
     if len(drawn):
-        opacity = (0.3 if drawn["run"].nunique() <= 24 else 0.17) if len(spread) else 0.6
+        opacity = faint * (0.3 if drawn["run"].nunique() <= 24 else 0.17) if len(spread) else 0.6
         seeds = alt.Chart(drawn[["arm", "seed", "run", "x", "value"]])
         layers.append(
             seeds.mark_line(strokeWidth=1.1, opacity=opacity).encode(
@@ -79,11 +85,12 @@ def chart(
                 y=y("value"),
                 color=colour,
                 detail="run:N",
+                **({} if len(spread) else dash),
                 tooltip=[alt.Tooltip("arm:N"), alt.Tooltip("seed:Q")],
             )
         )
     if len(spread):
-        layers.extend(_centre(spread, x, x_title, y("centre"), colour))
+        layers.extend(_centre(spread, x, x_title, y("centre"), colour, dash))
     if len(lost):
         layers.extend(_edge_marks(lost, x, colour))
     if not layers:
@@ -108,12 +115,14 @@ def _drawable(bands: pd.DataFrame, log: bool) -> pd.DataFrame:
     return kept
 
 
-def _centre(spread: pd.DataFrame, x: alt.X, x_title: str, y: alt.Y, colour: alt.Color) -> list[alt.Chart]:
+def _centre(
+    spread: pd.DataFrame, x: alt.X, x_title: str, y: alt.Y, colour: alt.Color, dash: dict[str, alt.StrokeDash]
+) -> list[alt.Chart]:
     """Return the middle line of each arm and a point under the pointer that reads the band out."""
     hover = alt.selection_point(
         name="hover", on="pointerover", nearest=True, fields=["x"], empty=False, clear="pointerout"
     )
-    line = alt.Chart(spread).mark_line(strokeWidth=2.4).encode(x=x, y=y, color=colour)
+    line = alt.Chart(spread).mark_line(strokeWidth=2.4).encode(x=x, y=y, color=colour, **dash)
     tooltip = [
         alt.Tooltip("arm:N"),
         alt.Tooltip("x:Q", title=x_title, format=",.6~g"),

@@ -210,7 +210,9 @@ def _curves(
     if thinned.shown == thinned.total:
         kept = f"all {count(thinned.total, 'point')}"
     figure.show(
-        traces.chart(thinned.frame, spread, choice.arms, X_TITLES[x], f"{title} [nats]", True, 300),
+        traces.chart(
+            thinned.frame, spread, choice.arms, X_TITLES[x], _titled(lab, choice, name, title), True, 300
+        ),
         f"shuffling.{prefix}{name}",
         f"{title} of {pair[0]} and {pair[1]} over training on a log axis, seeds as thin lines.",
         pd.concat([thinned.frame.assign(what="seed"), spread.assign(what="arm")], ignore_index=True),
@@ -225,6 +227,12 @@ def _curves(
         kept,
         narrow=True,
     )
+
+
+def _titled(lab: Lab, choice: Choice, name: str, title: str) -> str:
+    """Return the title of an axis with the unit that this study's risks have."""
+    unit = queries.metrics(lab.store, choice.study.name)[name].unit
+    return f"{title} [{unit}]" if unit else title
 
 
 def _seeds(lab: Lab, choice: Choice, pairs: _Pairs, name: str, title: str, version: str) -> None:
@@ -245,7 +253,7 @@ def _seeds(lab: Lab, choice: Choice, pairs: _Pairs, name: str, title: str, versi
     )
     drawn = frame.drop(lost.index)
     figure.show(
-        paired_seeds.chart(drawn, pairs.order, choice.arms, f"{title} [nats]"),
+        paired_seeds.chart(drawn, pairs.order, choice.arms, _titled(lab, choice, name, title)),
         f"shuffling.seeds.{name}",
         f"{title} of each seed in {' and '.join(pairs.order)}, joined by seed.",
         drawn,

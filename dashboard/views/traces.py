@@ -197,6 +197,11 @@ def _seeds_said(choice: Choice, spread: pd.DataFrame) -> list[str]:
         gone = [run.seed for run in choice.runs if run.arm == arm and run.status == "diverged"]
         if gone:
             said.append(f"{arm}: {count(len(gone), 'seed')} diverged and dropped out ({spans(gone)})")
+        met = [run.seed for run in choice.runs if run.arm == arm and run.converged_at is not None]
+        if met:
+            said.append(
+                f"{arm}: {count(len(met), 'seed')} reached the study's goal and stopped ({spans(met)})"
+            )
     return said
 
 

@@ -1,3 +1,7 @@
+import dataclasses
+import json
+
+from data.store import open_store
 from tests.dashboard.conftest import words
 
 
@@ -32,3 +36,17 @@ def test_too_few_pairs_are_said_to_be_too_few(lab, view):
     assert not app.exception
     assert "4 pairs cannot reach p = 0.05" in words(app)
     assert "Sign reversal" not in words(app)
+
+
+def test_risks_have_the_unit_of_the_study(lab, view):
+    def titles():
+        charts = [json.loads(chart.proto.spec) for chart in view("shuffling").get("vega_lite_chart")]
+        return {chart["layer"][0]["encoding"]["y"]["title"] for chart in charts}
+
+    root = lab("full")
+    assert titles() == {"Own-batch risk [nats]", "Full-batch risk [nats]"}
+    store = open_store(root)
+    rows = store.catalog.metrics("digits-shuffling")
+    store.catalog.save_metrics("digits-shuffling", [dataclasses.replace(row, unit="") for row in rows])
+    store.close()
+    assert titles() == {"Own-batch risk", "Full-batch risk"}

@@ -131,6 +131,24 @@ def test_a_stopped_training_is_resumed_where_it_was_stopped(lab, view, monkeypat
     assert [button.label for button in app.button] == ["Stop"]
 
 
+def test_a_training_that_failed_before_it_had_runs_says_why_until_it_is_trained_again(lab, view):
+    root = lab("full")
+    store = open_store(root)
+    job = store.catalog.create_job("train", "digits-shuffling", {"study": "digits-shuffling"}).id
+    store.catalog.finish_job(
+        job, "failed", error={"title": "File not found", "message": "There is no `mine.npz`.", "remedy": ""}
+    )
+    app = view("studies")
+    assert not app.exception
+    assert f"job {job} · failed" in words(app)
+    assert "File not found. There is no `mine.npz`." in words(app)
+    assert [button.label for button in app.button] == ["Resume"]
+    again = store.catalog.create_job("train", "digits-shuffling", {"study": "digits-shuffling"}).id
+    store.catalog.finish_job(again, "done")
+    store.close()
+    assert "File not found" not in words(view("studies"))
+
+
 def test_a_training_that_went_on_elsewhere_meanwhile_is_not_resumed_twice(lab, view, monkeypatch):
     root = lab("running")
     job = stopped(root)

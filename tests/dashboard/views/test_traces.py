@@ -21,6 +21,16 @@ def test_a_metric_is_drawn_with_bands_lines_and_what_they_stand_for(lab, view):
     assert spec(app)["layer"][0]["encoding"]["y"]["scale"]["type"] == "log"
 
 
+def test_seeds_that_stopped_at_the_goal_are_named(lab, view):
+    store = open_store(lab("full"))
+    ids = [run.id for run in store.catalog.runs("digits-shuffling") if run.arm == "SS" and run.seed < 2]
+    store.catalog.update_runs(
+        [{"id": id, "converged_at": 640, "converged_what": "test_accuracy is 0.97"} for id in ids]
+    )
+    store.close()
+    assert "SS: 2 seeds reached the study's goal and stopped (0, 1)" in words(view("traces"))
+
+
 def test_values_that_no_log_axis_can_show_are_counted_and_marked(lab, view):
     lab("full")
     app = view("traces", metric="Own-batch risk")
