@@ -27,6 +27,7 @@ STUDY = Study(
     batch_size=32,
     lr=0.1,
     evaluate_every=64,
+    expected_seconds=49,
 )
 
 verdict = reversal

@@ -24,6 +24,7 @@ STUDY = Study(
     lr=0.01,
     schedule="cosine",
     evaluate_every=64,
+    expected_seconds=22,
 )
 
 

@@ -36,6 +36,7 @@ STUDY = Study(
     lr=0.1,
     momentum=0.9,
     evaluate_every=64,
+    expected_seconds=36,
 )
 
 

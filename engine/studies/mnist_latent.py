@@ -31,6 +31,7 @@ STUDY = Study(
     lr=1e-3,
     weight_decay=0.01,
     evaluate_every=14,
+    expected_seconds=111,
 )
 
 

@@ -29,6 +29,7 @@ STUDY = Study(
     batch_size=32,
     lr=0.01,
     evaluate_every=250,
+    expected_seconds=115,
 )
 
 

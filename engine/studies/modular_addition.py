@@ -25,6 +25,7 @@ STUDY = Study(
     weight_decay=1.0,
     warmup_steps=10,
     evaluate_every=25,
+    expected_seconds=98,
 )
 
 verdict = grokking

@@ -56,6 +56,7 @@ STUDY = Study(
     dtype="float64",
     evaluate_every=EXAMPLES,
     cadence={"excess_risk": EXAMPLES},
+    expected_seconds=80,
 )
 
 

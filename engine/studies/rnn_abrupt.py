@@ -35,6 +35,7 @@ STUDY = Study(
     lr=3e-3,
     clip_norm=1.0,
     evaluate_every=EVERY,
+    expected_seconds=72,
 )
 
 

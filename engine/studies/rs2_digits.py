@@ -35,6 +35,7 @@ STUDY = Study(
     weight_decay=5e-4,
     schedule="cosine",
     evaluate_every=62,
+    expected_seconds=40,
 )
 
 

@@ -21,6 +21,7 @@ STUDY = Study(
     lr=0.1,
     weight_decay=0.01,
     evaluate_every=64,
+    expected_seconds=32,
 )
 
 verdict = grokking

@@ -28,6 +28,7 @@ STUDY = Study(
     lr=0.1,
     dtype="float64",
     evaluate_every=EVERY,
+    expected_seconds=7,
 )
 
 

@@ -31,6 +31,7 @@ STUDY = Study(
     dtype="float64",
     evaluate_every=EVERY,
     cadence={OWN: EVERY, RESHUFFLED: EVERY, "distance_to_full_optimum": EVERY},
+    expected_seconds=24,
 )
 
 

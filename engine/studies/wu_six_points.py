@@ -35,6 +35,7 @@ STUDY = Study(
     lr=0.1,
     dtype="float64",
     evaluate_every=EVERY,
+    expected_seconds=47,
 )
 
 
