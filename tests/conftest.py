@@ -39,7 +39,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.line(complaint, red=True)
 
 
+# Of several processes the first one hears of every test; the others each know only their own.
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if _complaint() and session.exitstatus == pytest.ExitCode.OK:
+    if (
+        not hasattr(session.config, "workerinput")
+        and _complaint()
+        and session.exitstatus == pytest.ExitCode.OK
+    ):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
