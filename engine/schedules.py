@@ -54,9 +54,10 @@ def settings_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"`per` must be epoch or step; got {settings['per']!r}.")
     if settings.get("every", 1) < 1:
         raise ValueError(f"`every` must be at least 1 epoch; got {settings['every']}.")
-    for one in ("factor", "power", "floor"):
-        if not 0 <= settings.get(one, 0) < math.inf:
-            raise ValueError(f"`{one}` must be at least 0 and finite; got {settings[one]}.")
+    for one, most in (("factor", math.inf), ("power", math.inf), ("floor", 1.0)):
+        if not 0 <= settings.get(one, 0) <= most or settings.get(one) == math.inf:
+            rule = "from 0 to 1" if one == "floor" else "at least 0 and finite"
+            raise ValueError(f"`{one}` must be {rule}; got {settings[one]}.")
     return settings
 
 

@@ -163,6 +163,8 @@ class Study:
         for name in ("label_noise", "beta1", "beta2"):
             if getattr(self, name) >= 1:
                 raise ValueError(f"`{name}` must be below 1; got {getattr(self, name)}.")
+        if self.loss_bound is not None and not self.loss_bound > 0:
+            raise ValueError(f"`loss_bound` must be more than 0; got {self.loss_bound}.")
         if self.nesterov and not self.momentum:
             raise ValueError("`nesterov` needs a `momentum` above 0; got 0.")
         for what, steps in (*self.cadence.items(), *((f"checkpoint {one}", one) for one in self.checkpoints)):

@@ -36,7 +36,7 @@ def test_each_by_hand():
         ("step", {"every": 0}, "`every` must be at least 1 epoch; got 0"),
         ("step", {"factor": -1.0}, "`factor` must be at least 0 and finite; got -1.0"),
         ("polynomial", {"power": math.nan}, "`power` must be at least 0 and finite; got nan"),
-        ("cosine", {"floor": math.inf}, "`floor` must be at least 0 and finite; got inf"),
+        ("cosine", {"floor": math.inf}, "`floor` must be from 0 to 1; got inf"),
     ],
 )
 def test_a_setting_out_of_range_is_named(name, given, said):

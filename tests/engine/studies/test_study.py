@@ -48,6 +48,8 @@ def test_a_name_follows_the_value_and_not_its_spelling():
         ({"dataset.colour": "red"}, "no setting `dataset.colour`"),
         ({"schedule.power": "0.5"}, "no setting `schedule.power`"),
         ({"schedule": "step", "schedule.every": "0"}, "`every` must be at least 1"),
+        ({"schedule": "cosine", "schedule.floor": "2"}, "`floor` must be from 0 to 1"),
+        ({"loss_bound": "nan"}, "`loss_bound` must be more than 0"),
         ({"dataset": "no-such"}, "no-such"),
         ({"seeds": "4"}, "no setting `seeds`"),
     ],
