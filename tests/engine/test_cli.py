@@ -20,7 +20,9 @@ import pytest
 from data.store import open_store
 from engine.cli.main import commands, main
 from engine.jobs import queue
+from engine.jobs.progress import duration
 from engine.jobs.request import request
+from engine.studies import study
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = "digits-shuffling@epochs=2"
@@ -228,7 +230,8 @@ def test_studies_are_listed_with_what_is_here(lab: Path, tmp_path: Path) -> None
     told = answer("--store", lab, "studies")
     demo = next(one for one in told["studies"] if one["study"] == "digits-shuffling")
     assert demo["arms"] == ["SS", "RR", "SS no BN", "RR no BN"]
-    assert (demo["seeds"], demo["steps"], demo["expected_seconds"]) == (16, 6400, None)
+    expected = study("digits-shuffling").expected_seconds
+    assert (demo["seeds"], demo["steps"], demo["expected_seconds"]) == (16, 6400, expected)
     assert told["also_in_store"] == [STUDY]
     process = subprocess.run(
         [sys.executable, "-m", "engine", "studies"],
@@ -238,7 +241,7 @@ def test_studies_are_listed_with_what_is_here(lab: Path, tmp_path: Path) -> None
         text=True,
         check=True,
     )
-    assert "not yet measured" in process.stdout
+    assert f"about {duration(expected)} on 2 cores" in process.stdout
     assert list(tmp_path.iterdir()) == []
 
 
