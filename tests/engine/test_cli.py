@@ -22,7 +22,7 @@ from engine.cli.main import commands, main
 from engine.jobs import queue
 from engine.jobs.progress import duration
 from engine.jobs.request import request
-from engine.studies import study
+from engine.studies import studies
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = "digits-shuffling@epochs=2"
@@ -230,7 +230,7 @@ def test_studies_are_listed_with_what_is_here(lab: Path, tmp_path: Path) -> None
     told = answer("--store", lab, "studies")
     demo = next(one for one in told["studies"] if one["study"] == "digits-shuffling")
     assert demo["arms"] == ["SS", "RR", "SS no BN", "RR no BN"]
-    expected = study("digits-shuffling").expected_seconds
+    expected = studies()["digits-shuffling"].expected_seconds
     assert (demo["seeds"], demo["steps"], demo["expected_seconds"]) == (16, 6400, expected)
     assert told["also_in_store"] == [STUDY]
     process = subprocess.run(
