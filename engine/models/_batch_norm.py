@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+AFFINE = ("scale and shift", "scale", "none")
+
 
 class BatchNorm(nn.Module):
     """Normalizes each feature over the examples that are passed, always; in images, over all positions too.
@@ -16,24 +18,29 @@ class BatchNorm(nn.Module):
     Args:
         features: columns, or channels of images.
         eps: added to the variance; where it is 0, a feature that is the same in all examples becomes 0.
-        shift: whether there is a beta besides the gamma.
+        affine: what is trained besides: ``scale and shift``, ``scale`` or ``none``.
+
+    Raises:
+        ValueError: another `affine`.
 
     Source:
         Ioffe & Szegedy 2015, algorithm 1; Wu, Yun & Sra 2023, section 2 (biased variance).
     """
 
-    def __init__(self, features: int, eps: float = 1e-5, shift: bool = True) -> None:
+    def __init__(self, features: int, eps: float = 1e-5, affine: str = "scale and shift") -> None:
         super().__init__()
+        if affine not in AFFINE:
+            raise ValueError(f"`affine` must be one of {', '.join(AFFINE)}; got {affine!r}.")
         self.eps = eps
-        self.weight = nn.Parameter(torch.ones(features))
-        self.bias = nn.Parameter(torch.zeros(features)) if shift else None
+        self.weight = nn.Parameter(torch.ones(features)) if affine != "none" else None
+        self.bias = nn.Parameter(torch.zeros(features)) if affine == "scale and shift" else None
 
     def forward(
         self, inputs: Float[Tensor, "examples features *positions"]
     ) -> Float[Tensor, "examples features *positions"]:
         """Return gamma (x - mean) / sqrt(var + eps) + beta with the biased variance of these examples."""
         centred, scale = self._moments(inputs)
-        normalized = centred * (scale * _beside(inputs, self.weight))
+        normalized = centred * (scale if self.weight is None else scale * _beside(inputs, self.weight))
         return normalized if self.bias is None else normalized + _beside(inputs, self.bias)
 
     def normalize(
@@ -46,7 +53,7 @@ class BatchNorm(nn.Module):
     def _moments(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return the centred inputs and the reciprocal of their standard deviation."""
         axes = (0, *range(2, inputs.ndim))
-        inputs = inputs.to(self.weight.dtype)  # under autocast they come with few digits
+        inputs = inputs.to(torch.promote_types(inputs.dtype, torch.float32))  # autocast leaves few digits
         centred = inputs - inputs.mean(axes, keepdim=True)
         variance = (centred * centred).mean(axes, keepdim=True)
         if self.eps == 0:

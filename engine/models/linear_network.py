@@ -21,7 +21,7 @@ class LinearNetwork(nn.Module):
         norm: what follows a hidden layer, ``batch`` or ``none``.
         normalize_inputs: whether a batch normalization comes first; with `depth` 0, W Gamma BN(X).
         bias: whether the read-out has one.
-        scale_only: whether normalizations have no beta, as in the theory.
+        affine: what normalizations train: ``scale and shift``, ``scale`` as in the theory, or ``none``.
         eps: added to every variance.
         init: a name of ``engine.models._init.SCHEMES``.
         init_scale: multiplies the initial weights.
@@ -46,7 +46,7 @@ class LinearNetwork(nn.Module):
         norm: str = "batch",
         normalize_inputs: bool = False,
         bias: bool = True,
-        scale_only: bool = False,
+        affine: str = "scale and shift",
         eps: float = 1e-5,
         init: str = "default",
         init_scale: float = 1.0,
@@ -60,12 +60,12 @@ class LinearNetwork(nn.Module):
         self.eps, self.normalize_inputs, self.fixed_features = eps, normalize_inputs, depth == 0
         inputs, layers = flat_inputs(shape), list[nn.Module]()
         if normalize_inputs:
-            layers.append(BatchNorm(inputs, eps, shift=not scale_only))
+            layers.append(BatchNorm(inputs, eps, affine=affine))
         for layer in range(depth):
             layers.append(nn.Linear(inputs if layer == 0 else width, width, bias=False))
             # With or without normalization a layer has the same name, so that metrics of layers compare.
             batch = norm == "batch"
-            layers.append(BatchNorm(width, eps, shift=not scale_only) if batch else nn.Identity())
+            layers.append(BatchNorm(width, eps, affine=affine) if batch else nn.Identity())
         layers.append(nn.Linear(width if depth else inputs, shape.outputs, bias=bias))
         self.layers = nn.Sequential(*layers)
         initialize(self, init, init_scale)

@@ -1,7 +1,8 @@
-"""Six points on which some orders of Single Shuffle diverge.
+"""Six points on which most orders of Single Shuffle diverge.
 
-By the linear program of Ji & Telgarsky 240 of the 720 orders do, and Random Reshuffle cannot; its optimum
-has a full-batch risk of 0.278. With step size 1 Random Reshuffle hovers at 0.61, the noise of its steps.
+By the linear program of Ji & Telgarsky 480 of the 720 orders do, 192 are separable without, 48 are bounded,
+and Random Reshuffle cannot diverge. The scale of the normalization is not trained: together with the weights
+it would turn the direction of the maximal margin, and with it the slope.
 """
 
 import numpy as np
@@ -20,22 +21,22 @@ STUDY = Study(
     name="wu-six-points",
     title="Six points that diverge in one order",
     claim=(
-        "Logistic regression on six batch-normalized points, two a batch: the full-batch risk of some orders "
+        "Logistic regression on six batch-normalized points, two a batch: the full-batch risk of most orders "
         "of Single Shuffle grows with the logarithm of time without end, above that of Random Reshuffle, "
         "whose own does not grow."
     ),
     source="Wu, Yun & Sra 2023, section 5, construction with e = 0.01",
     dataset="six-points",
     model="linear-network",
-    model_settings={"depth": 0, "normalize_inputs": True, "scale_only": True, "bias": False, "eps": 0.0},
+    model_settings={"depth": 0, "normalize_inputs": True, "affine": "none", "bias": False, "eps": 0.0},
     arms=(Arm("SS", "SS"), Arm("RR", "RR")),
     seeds=48,
     epochs=10_000,
     batch_size=2,
-    lr=0.1,
+    lr=1.0,
     dtype="float64",
     evaluate_every=EVERY,
-    expected_seconds=47,
+    expected_seconds=43,
 )
 
 
@@ -52,6 +53,6 @@ def verdict(runs: Evidence) -> Verdict:
             "growth of full-batch risk with ln(step), RR", growth["RR"], 0.0, "not above", 0.05, "difference"
         ),
         compare("full-batch risk, diverging orders of SS / RR", high, level["RR"], "above"),
-        share("share of SS orders that diverge", known > GROWS, 0.1),
+        share("share of SS orders that diverge", known > GROWS, 0.5),
     ]
     return conclude(details, notes=runs.notes)

@@ -22,7 +22,7 @@ CONTENT = {
     "mnist1d": "4b4c5d59e4121824",
     "mnist-5k": "9428ea8c80261761",
     "modular-addition": "b78f125eb5b77a53",
-    "six-points": "5c20fedd6ea823d5",
+    "six-points": "7e2d5d503ce35d12",
     "sparse-parity": "371bfb919cb4c7f8",
     "toy-dataset": "84a6a5310dbd57a5",
 }

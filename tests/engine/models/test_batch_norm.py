@@ -21,7 +21,7 @@ def test_it_is_torchs_in_training_mode(theirs, shape):
 
 
 def test_without_a_shift_there_is_only_gamma():
-    module = BatchNorm(3, shift=False).double()
+    module = BatchNorm(3, affine="scale").double()
     assert [name for name, _ in module.named_parameters()] == ["weight"]
     with torch.no_grad():
         module.weight.copy_(torch.tensor([1.0, -2.0, 3.0]))

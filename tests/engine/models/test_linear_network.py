@@ -66,10 +66,10 @@ def test_it_is_torchs_layers_one_after_another(depth, normalize_inputs, norm):
         {"depth": 0, "normalize_inputs": True},
         {"depth": 0},
         {"depth": 2},
-        {"depth": 2, "normalize_inputs": True, "scale_only": True},
+        {"depth": 2, "normalize_inputs": True, "affine": "scale"},
         {"depth": 2, "norm": "none"},
         {"depth": 1, "norm": "none", "normalize_inputs": True},
-        {"depth": 0, "normalize_inputs": True, "scale_only": True, "bias": False},
+        {"depth": 0, "normalize_inputs": True, "affine": "scale", "bias": False},
     ],
 )
 @torch.no_grad()
@@ -112,10 +112,10 @@ def test_features_are_fixed_without_a_hidden_layer_and_need_no_weights(normalize
 @pytest.mark.parametrize(
     ("settings", "count"),
     [
-        ({"depth": 0, "normalize_inputs": True, "scale_only": True, "bias": False}, 6 + 4 * 6),
+        ({"depth": 0, "normalize_inputs": True, "affine": "scale", "bias": False}, 6 + 4 * 6),
         ({"depth": 0, "normalize_inputs": True}, 12 + 4 * 6 + 4),
         ({"depth": 3}, 6 * 5 + 2 * 25 + 3 * 10 + 4 * 5 + 4),
-        ({"depth": 3, "scale_only": True, "bias": False}, 6 * 5 + 2 * 25 + 3 * 5 + 4 * 5),
+        ({"depth": 3, "affine": "scale", "bias": False}, 6 * 5 + 2 * 25 + 3 * 5 + 4 * 5),
     ],
 )
 def test_parameter_count(settings, count):

@@ -20,7 +20,7 @@ CASES = [
     (
         "linear-network",
         ROWS,
-        {"depth": 0, "normalize_inputs": True, "bias": False, "scale_only": True, "eps": 0.0},
+        {"depth": 0, "normalize_inputs": True, "bias": False, "affine": "scale", "eps": 0.0},
     ),
     ("linear-network", IMAGES, {"width": 4, "depth": 1, "norm": "none", "init": "orthogonal"}),
     ("mlp", ROWS, {"width": 7, "norm": "batch", "activation": "tanh"}),

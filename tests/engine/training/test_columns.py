@@ -14,7 +14,7 @@ CASES = {
     "linear": {
         "dataset": "toy-values",
         "model": "linear-network",
-        "model_settings": {"depth": 0, "normalize_inputs": True, "scale_only": True, "bias": False},
+        "model_settings": {"depth": 0, "normalize_inputs": True, "affine": "scale", "bias": False},
         "cadence": {"distance_to_own_optimum": 10, "excess_risk": 10},
         "batch_size": 4,
         "lr": 0.01,

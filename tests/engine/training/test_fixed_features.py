@@ -14,7 +14,7 @@ ASKED = {
 
 
 def linear(**changes):
-    model = {"depth": 0, "normalize_inputs": True, "bias": False, "scale_only": True}
+    model = {"depth": 0, "normalize_inputs": True, "bias": False, "affine": "scale"}
     model |= changes.pop("model_settings", {})
     changes = {"dataset": "toy-values", "cadence": ASKED, "lr": 0.02} | changes
     return toy(**{"model": "linear-network", "model_settings": model, "batch_size": 4} | changes)
@@ -69,7 +69,7 @@ def test_features_that_move_or_that_nobody_asks_for_have_no_optima(changes):
     assert not set(ASKED) & set(stack_of(study, seeds(study, 0)).advance(10).snapshot.measure().columns)
 
 
-@pytest.mark.parametrize("settings", [{"bias": True}, {"scale_only": False}])
+@pytest.mark.parametrize("settings", [{"bias": True}, {"affine": "scale and shift"}])
 def test_a_bias_beside_the_matrix_has_no_such_optimum(settings):
     study = linear(model_settings=settings)
     assert not set(ASKED) & set(stack_of(study, seeds(study, 0)).advance(10).snapshot.measure().columns)

@@ -111,7 +111,7 @@ def test_a_run_stops_above_a_goal_too_and_at_a_checkpoint_its_weights_are_kept_o
 
 @pytest.mark.parametrize("metric", ["lyapunov", "tail_average_risk", "excess_risk"])
 def test_a_run_stops_by_a_metric_that_needs_something_to_run_along(metric):
-    model = {"depth": 0, "normalize_inputs": True, "bias": False, "scale_only": True}
+    model = {"depth": 0, "normalize_inputs": True, "bias": False, "affine": "scale"}
     changes = {"dataset": "toy-values", "model": "linear-network", "model_settings": model, "lr": 0.01}
     study = toy(stop_below={metric: 100.0}, evaluate_every=5, batch_size=4, **changes)
     (ended,) = ran(study, seeds(study, 0)).converged
