@@ -19,7 +19,7 @@ EVERY = 300
 
 STUDY = Study(
     name="wu-six-points",
-    title="Six points that diverge in one order",
+    title="Six points that diverge in most orders",
     claim=(
         "Logistic regression on six batch-normalized points, two a batch: the full-batch risk of most orders "
         "of Single Shuffle grows with the logarithm of time without end, above that of Random Reshuffle, "

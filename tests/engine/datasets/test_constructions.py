@@ -58,7 +58,8 @@ def verdict_of(points, signs, batches):
 def test_of_the_orders_of_the_six_points_480_diverge_192_do_not_and_48_are_bounded():
     points, signs, *_ = dataset("six-points").load()
     pairings = {
-        frozenset(frozenset(order[k : k + 2]) for k in (0, 2, 4)) for order in itertools.permutations(range(6))
+        frozenset(frozenset(order[k : k + 2]) for k in (0, 2, 4))
+        for order in itertools.permutations(range(6))
     }
     counts = Counter(verdict_of(points, signs, [sorted(pair) for pair in pairing]) for pairing in pairings)
     assert {kind: 48 * found for kind, found in counts.items()} == {
