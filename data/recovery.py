@@ -148,10 +148,9 @@ def recover(store: "Store", job: int) -> int:
     try:
         seal_leftovers(store, job)
         merge_segments(store, job)
-    except BaseException:
+        lock.remove()
+    finally:
         lock.release()
-        raise
-    lock.remove()
     return sum(row.rows for row in store.catalog.segments([job]))
 
 

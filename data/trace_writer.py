@@ -1,6 +1,7 @@
 """Writes the traces of one job: acknowledged flush by flush, sealed as it grows, merged at the end."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -62,7 +63,8 @@ class TraceWriter:
         self._pending: list[pa.Table] = []
         # Who resumes a job may meet another process that is still sealing what the dead writer left.
         self._lock = JobLock(store.journals / str(job), _PATIENCE_S if retrace else 0.0)
-        try:
+        with ExitStack() as unless_ready:
+            unless_ready.callback(self._lock.release)
             seal_leftovers(store, job)
             sealed = store.catalog.segments([job])
             self._part = max((row.part for row in sealed), default=-1) + 1
@@ -71,9 +73,7 @@ class TraceWriter:
             self._there = {run: np.sort(step) for run, step in there.items()} if retrace else {}
             self.seconds = last_seconds(store, sealed)
             """Elapsed wall clock at the last row of earlier writers of this job; 0 without one."""
-        except BaseException:
-            self._lock.release()
-            raise
+            unless_ready.pop_all()
         self.rows = sum(row.rows for row in sealed)
         """Rows acknowledged in total, those of earlier writers of this job included."""
 
@@ -203,12 +203,11 @@ class TraceWriter:
             self.flush()
             self._seal()
             merge_segments(self._store, self._job)
-        except BaseException:
+            self._lock.remove()
+        finally:
             if self._journal is not None:
                 self._journal.close()
             self._lock.release()
-            raise
-        self._lock.remove()
 
     def __enter__(self) -> Self:
         return self

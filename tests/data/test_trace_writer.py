@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from data import recovery, trace_writer
 from data.errors import LabError
 from data.journal import read_journal
 from data.recovery import JobLock, job_journals
@@ -295,3 +296,25 @@ def test_what_a_dead_writer_left_is_sealed_by_the_next(lab: Lab) -> None:
     assert lab.traces.count("study") == 12
     names = sorted(path.name for path in lab.store.segments.iterdir())
     assert names == sorted([Path(lab.catalog.segments([job])[0].path).name, f"{job}0-0.tmp"])
+
+
+@pytest.mark.parametrize("where", ["seal_leftovers", "merge_segments"])
+def test_whatever_interrupts_a_writer_or_a_recovery_gives_the_lock_back(
+    lab: Lab, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = lab.job()
+    runs = lab.runs(job, {"SS": 1})
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def write() -> None:
+        with TraceWriter(lab.store, job, ["loss"]) as writer:
+            rows(writer, runs, range(2))
+
+    for module in (trace_writer, recovery):
+        monkeypatch.setattr(module, where, interrupt)
+    for work in (write, lambda: recovery.recover(lab.store, job)):
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        JobLock(lab.store.journals / str(job)).release()
