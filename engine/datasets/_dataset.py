@@ -1,7 +1,8 @@
 """What a data set is: a fixed split of examples, the same for every seed and every machine."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,6 +56,7 @@ class Dataset:
         shape: ``shape(**settings)`` says what a model must know.
         load: ``load(**settings)`` makes the split; for the same settings always the same one.
         settings: every setting of both, with its default.
+        files: ``files(**settings)`` are a user's own files that it reads, in the order of their checksum.
     """
 
     title: str
@@ -62,3 +64,4 @@ class Dataset:
     shape: Callable[..., Shape]
     load: Callable[..., Split]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    files: Callable[..., Sequence[Path]] = lambda **_: ()

@@ -59,7 +59,7 @@ def shape(path: str = "", classes: int = 10, **_: Any) -> Shape:
     Raises:
         LabError: as of `load`, but for the checksum and the labels.
     """
-    train, _test = _records(stamp(_files(path, classes)), classes)
+    train, _test = _records(stamp(own_files(path, classes)), classes)
     return Shape(len(train), (3, 32, 32), classes, "classes")
 
 
@@ -79,7 +79,7 @@ def load(path: str = "", classes: int = 10, sha256: str = "") -> Split:
         LabError: nothing there, the python version, a file missing or damaged, a class out of range, or
             another checksum.
     """
-    files = _files(path, classes)
+    files = own_files(path, classes)
     if sha256:
         require_checksum(files, sha256, _published(files, classes))
     parts = _records(stamp(files), classes)
@@ -118,8 +118,12 @@ def _standardized(
     return scaled.reshape(-1, 3, 32, 32)
 
 
-def _files(path: str, classes: int) -> list[Path]:
-    """Return the archive, or the folder's files, training first."""
+def own_files(path: str = "", classes: int = 10, **_: Any) -> list[Path]:
+    """Return the archive, or the folder's files, training first.
+
+    Raises:
+        LabError: nothing there, the python version, or a file missing.
+    """
     require_setting(classes in VERSIONS, "classes", "10 or 100", classes)
     version = VERSIONS[classes]
     found = user_path(path, f"the binary version of CIFAR-{classes} ({version.archive}, or its folder)")
@@ -214,4 +218,5 @@ DATASET = Dataset(
     shape=shape,
     load=load,
     settings=defaults(load),
+    files=own_files,
 )

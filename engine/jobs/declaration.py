@@ -33,19 +33,32 @@ def require_same(store: Store, wanted: Study) -> None:
     A setting that a definition kept by an older version does not name had its present default then.
 
     Raises:
-        LabError: the store holds runs of a study of this name with other settings.
+        LabError: the store holds runs of a study of this name with other settings, or of data files that
+            had another content.
     """
     if not any(row.name == wanted.name for row in store.catalog.studies()):
         return
     new = _whole(wanted.config())
     old = _whole(store.catalog.study(wanted.name).config)
     changed = sorted(key for key in new if key not in _WORDS and new[key] != old.get(key))
-    if changed and store.catalog.runs(wanted.name, archived=True):
+    runs = store.catalog.runs(wanted.name, archived=True)
+    if changed and runs:
         raise LabError(
             "The study was changed",
             f"The store holds runs of `{wanted.name}` with another {', '.join(changed)}.",
             "Give the changed study a name of its own, or train it into another store with --store.",
         )
+    found = wanted.data_checksum()
+    for job in sorted({run.job for run in runs}):
+        before = store.catalog.job(job).spec.get("data_sha256", found)
+        if before != found:
+            raise LabError(
+                "The data were changed",
+                f"`{wanted.dataset_settings.get('path')}` had the SHA-256 {before} when job {job} trained "
+                f"`{wanted.name}`; now it has {found}.",
+                "Bring back the file as it was, or train from a copy under another path, which makes it a "
+                "study of its own.",
+            )
 
 
 def _whole(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,8 +61,8 @@ def require_resumable(store: Store, job_id: int) -> None:
     """Refuse to go on with a training that could not, before anything is changed.
 
     Raises:
-        LabError: the study has other settings by now, the device is not there, or the job is of a version
-            that kept no states.
+        LabError: the study has other settings by now, or data files with another content; the device is not
+            there; or the job is of a version that kept no states.
     """
     spec, rows = store.catalog.job(job_id).spec, store.catalog.job_runs(job_id)
     require_same(store, study(spec["study"]).override(spec.get("overrides") or {}))
@@ -104,7 +104,10 @@ class _Training:
         at_once = spec.get("at_once")
         if not rows:
             at_once = choose_at_once(self._wanted, self._replicas, self._device)
-            spec = store.catalog.amend_spec(job_id, at_once=at_once, code_version=code_version())
+            began: dict[str, Any] = {"at_once": at_once, "code_version": code_version()}
+            if (checksum := self._wanted.data_checksum()) is not None:
+                began["data_sha256"] = checksum
+            spec = store.catalog.amend_spec(job_id, **began)
             rows = self._begin(arms)
         else:
             spec = store.catalog.amend_spec(job_id, resumed=spec.get("resumed", 0) + 1)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from data.errors import LabError
 from engine.datasets import Dataset, Shape, Split, dataset
+from engine.datasets._user_files import checksum
 from engine.schedules import SETTINGS, settings_of
 
 
@@ -197,6 +198,16 @@ class Study:
         """
         described, settings = self._dataset()
         return described.load(**settings)
+
+    def data_checksum(self) -> str | None:
+        """Return the SHA-256 of the user's files that the data set reads; None where it reads none.
+
+        Raises:
+            LabError: an unknown data set or setting, or a file that is not there.
+        """
+        described, settings = self._dataset()
+        files = described.files(**settings)
+        return checksum(files) if files else None
 
     def _dataset(self) -> tuple[Dataset, dict[str, Any]]:
         described = dataset(self.dataset)

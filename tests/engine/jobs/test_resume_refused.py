@@ -1,5 +1,10 @@
 """What can not go on is refused and left as it is; what another version began goes on and says so."""
 
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from data import checkpoints
@@ -86,3 +91,38 @@ def test_another_version_goes_on_and_says_so(
     train.run(store, id, lambda step, steps, message="": bool(heard.append(message)))
     assert f"begun with version {began}" in heard[-1]
     assert f"99: its bits may differ from those of {began}" in caplog.text
+
+
+def test_data_that_changed_are_refused_by_the_next_training_and_by_a_resume(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.npz"
+
+    def save(seed: int) -> str:
+        X = np.random.default_rng(seed).normal(size=(96, 5))
+        parts = {"train_inputs": X[:64], "test_inputs": X[64:], "test_targets": (X[64:, 0] > 0).astype(int)}
+        np.savez(path, train_targets=(X[:64, 0] > 0).astype(int), **parts)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    mine = dataclasses.replace(TINY, dataset="npz", dataset_settings={"path": str(path)}, batch_size=8)
+    first = save(0)
+    id = begin(store, mine, monkeypatch)
+    assert go_on(store, id, lambda step: step >= 8) == "stopped"
+    assert store.catalog.job(id).spec["data_sha256"] == first
+    train.require_resumable(store, id)
+    before = store.catalog.job(id), store.catalog.runs("tiny")
+    other = save(1)
+    told = f"SHA-256 {first} when job {id} trained `tiny`; now it has {other}"
+    with pytest.raises(LabError, match=told) as refused:
+        train.require_resumable(store, id)
+    assert "another path" in refused.value.remedy
+    again = begin(store, mine, monkeypatch)
+    with pytest.raises(LabError, match=told):
+        go_on(store, again, lambda step: False)
+    assert (store.catalog.job(id), store.catalog.runs("tiny")) == before
+    path.unlink()
+    with pytest.raises(LabError, match="There is no"):
+        train.require_resumable(store, id)
+    assert save(0) == first
+    queue.requeue(store, id, me())
+    assert go_on(store, id, lambda step: False) == "done"
