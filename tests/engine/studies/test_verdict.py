@@ -205,8 +205,9 @@ class TestCommand:
         assert "python -m engine train digits-shuffling" in capsys.readouterr().err
 
 
-def test_the_example_of_the_guide_is_a_study_that_is_judged(tmp_path):
+def test_the_example_of_the_guide_is_a_study_that_is_judged(tmp_path, monkeypatch):
     guide = (Path(__file__).parents[3] / "docs" / "training.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)  # one of its examples saves a file
     example: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", guide, re.DOTALL):
         exec(block, example)
