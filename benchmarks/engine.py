@@ -3,7 +3,8 @@
 Each round times every way once, in turn, so that a slow moment of the machine falls on all of them; a ratio
 is the median over rounds of the ratio within a round, with its smallest and largest value. The ordinary
 loops use torch's own layers and optimizer, and the number of threads at which they were faster; the engine
-is timed with one thread, as it trains on a CPU. All take the same steps, with batches of 32.
+is timed as it trains: on a CPU with one thread, in stacks of as many seeds as it would choose. All take the
+same steps, with batches of 32.
 
 Memory is what the tensors of one step need beside the weights: counted from the recorded step on a CPU,
 measured on a GPU. The arithmetic of a step is counted by torch's own counter (matrix products and
@@ -32,8 +33,9 @@ from engine.models import build
 from engine.models._batch_norm import BatchNorm
 from engine.studies import Arm, Study
 from engine.training.device_data import DeviceData
+from engine.training.grouping import groups
 from engine.training.loop import choose_device, train
-from engine.training.memory import step_bytes
+from engine.training.memory import choose_at_once, step_bytes
 from engine.training.record import Replica
 from engine.training.stack import Stack
 
@@ -121,7 +123,7 @@ def native(model: nn.Module) -> nn.Module:
         if isinstance(child, BatchNorm):
             images = any(isinstance(module, nn.Conv2d) for module in model.modules())
             kind = nn.BatchNorm2d if images else nn.BatchNorm1d
-            setattr(model, name, kind(len(child.weight), track_running_stats=False))
+            setattr(model, name, kind(child.features, track_running_stats=False))
         else:
             native(child)
     return model
@@ -162,15 +164,23 @@ def compared(study: Study, seeds: int, device: torch.device, rounds: int) -> lis
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         empty = torch.cuda.memory_allocated()
-    stack = Stack(study, {seed: Replica("RR", seed) for seed in range(seeds)}, data)
-    stack.take(4)
+    replicas = [Replica("RR", seed) for seed in range(seeds)]
+    parts = groups(study, replicas, choose_at_once(study, replicas, device))
+    stacks = [Stack(study, part, data) for part in parts]
+    stack = stacks[0]
+
+    def engine(steps: int) -> None:
+        for one in stacks:
+            one.take(steps)
+
+    engine(4)
     if device.type == "cuda":
         memory = torch.cuda.max_memory_allocated() - empty
     else:
         alone = [part[None, : study.batch] for part in data.train]
-        memory = seeds * step_bytes(stack.ensemble.at(one_of(stack)), alone[0], alone[1])
+        memory = len(parts[0]) * step_bytes(stack.ensemble.at(one_of(stack)), alone[0], alone[1])
     ways = {
-        "engine": Way(stack.take, 1),
+        "engine": Way(engine, 1),
         "loader": fastest(Ordinary(study, seeds, data, True).steps, every, device),
         "loop": fastest(Ordinary(study, seeds, data, False).steps, every, device),
     }
@@ -185,7 +195,7 @@ def compared(study: Study, seeds: int, device: torch.device, rounds: int) -> lis
     torch.set_num_threads(every)
     cost = {name: statistics.median(values) for name, values in costs.items()}
     work, traffic = demands(stack, study, data)
-    row = [study.name, str(seeds), f"{1 / cost['engine']:,.0f}"]
+    row = [study.name, str(seeds), str(len(parts[0])), f"{1 / cost['engine']:,.0f}"]
     row += [f"{cost[name] * 1e6:,.0f}" for name in ways]
     for slow in ("loader", "loop"):
         ratios = [high / low for high, low in zip(costs[slow], costs["engine"], strict=True)]
@@ -294,7 +304,7 @@ def main() -> None:
     device = choose_device(arguments.device)
     counts = [int(one) for one in arguments.seeds.split(",")] if arguments.seeds else SEEDS[device.type]
     head = [
-        *("model", "seeds", "seed-steps/s", "engine, us", "DataLoader, us", "plain loop, us"),
+        *("model", "seeds", "in a stack", "seed-steps/s", "engine, us", "DataLoader, us", "plain loop, us"),
         *("DataLoader / engine", "plain loop / engine", "MiB a step", "GFLOP/s", "GB/s unfused"),
     ]
     rows = [

@@ -31,7 +31,7 @@ class BatchNorm(nn.Module):
         super().__init__()
         if affine not in AFFINE:
             raise ValueError(f"`affine` must be one of {', '.join(AFFINE)}; got {affine!r}.")
-        self.eps = eps
+        self.features, self.eps = features, eps
         self.weight = nn.Parameter(torch.ones(features)) if affine != "none" else None
         self.bias = nn.Parameter(torch.zeros(features)) if affine == "scale and shift" else None
 

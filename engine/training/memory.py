@@ -29,6 +29,11 @@ _COPIES = 10
 # Besides: the sums of a balanced order; a twin with its gradients and moments; a tail average.
 _BALANCE, _TWIN, _TAIL = 4, 4, 2
 
+# On a CPU the activations of a step should stay in the cache: 256 replicas of a ResNet-8 (1.5 MiB each) took
+# 8.2 ms per seed and step in one stack, 3.8 ms in stacks of 8 to 32; smaller models lose nothing. Below eight
+# replicas the calls themselves cost more than the cache gains.
+_CACHE, _FEWEST = 32 << 20, 8
+
 
 class Need(NamedTuple):
     """What replicas of one kind need.
@@ -43,7 +48,9 @@ class Need(NamedTuple):
 
 
 def choose_at_once(study: Study, replicas: Sequence[Replica], device: torch.device) -> int:
-    """Return how many replicas may be in one stack, so that a step's activations fit beside all weights.
+    """Return how many replicas to put in one stack, so that a step's activations fit beside all weights.
+
+    On a CPU, where more seeds together than fill the cache would be slower, no more than these.
 
     Raises:
         LabError: the weights alone, or with them a step of a single replica, need more than is free.
@@ -53,7 +60,10 @@ def choose_at_once(study: Study, replicas: Sequence[Replica], device: torch.devi
         arms = [study.arm(name) for name in {replica.arm: None for replica in part.values()}]
         balanced = any(ordering(arm.ordering).balance for arm in arms)
         parts.append((len(part), need(study.of(arms[0].name), balanced)))
-    return fit(parts, free_bytes(device))
+    most = fit(parts, free_bytes(device))
+    if device.type == "cpu":
+        most = min(most, max(_FEWEST, _CACHE // max(one.step for _, one in parts)))
+    return most
 
 
 def fit(parts: Sequence[tuple[int, Need]], free: int) -> int:

@@ -127,6 +127,13 @@ def test_the_stacks_of_a_study_share_the_memory(monkeypatch):
         choose_at_once(study, replicas, CPU)
 
 
+@pytest.mark.parametrize(("cache", "stacked"), [(12, 12), (10**9, 30), (1, 8)])
+def test_a_stack_on_a_cpu_stays_in_the_cache_but_is_no_smaller_than_pays(monkeypatch, cache, stacked):
+    study = toy(arms=(Arm("a", "RR"),))
+    monkeypatch.setattr("engine.training.memory._CACHE", cache * need(study.of("a")).step)
+    assert choose_at_once(study, seeds(study, *range(30)), CPU) == stacked
+
+
 def test_a_share_of_what_is_free_is_used(monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1000}))
     assert free_bytes(CPU) == 500
