@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from engine.analysis.shuffling import dataset, optimum
+from engine.training import fixed_features
 from engine.training.orderings import ordering
 from tests.engine.training.toys import TOYS, ran, seeds, stack_of, toy
 
@@ -78,3 +79,19 @@ def test_a_bias_beside_the_matrix_has_no_such_optimum(settings):
 def test_labels_have_no_least_squares_optimum():
     study = linear(dataset="toy-signs")
     assert not set(ASKED) & set(stack_of(study, seeds(study, 0)).advance(10).snapshot.measure().columns)
+
+
+def test_the_optima_that_no_seed_changes_are_computed_once(monkeypatch):
+    study, computed = linear(lr=0.031), []
+
+    def counted(X, Y, batch, order, eps):
+        computed.append(order if isinstance(order, str) else "own")
+        return dataset(X, Y, batch, order, eps)
+
+    fixed_features._shared.cache_clear()
+    monkeypatch.setattr(fixed_features, "dataset", counted)
+    stack_of(study, seeds(study, 0, 1))
+    stack_of(study, seeds(study, 2))
+    assert sorted(computed) == ["gd", "own", "own", "own", "rr"]
+    stack_of(linear(batch_size=5), seeds(study, 2))
+    assert computed.count("rr") == 2
