@@ -49,4 +49,5 @@ def entries_metric(
         log=log,
         compute=compute,
         layers=layers,
+        needs=f"a model with {'two ' if least > 1 else ''}{kind}{' or more' if least > 1 else ''}",
     )

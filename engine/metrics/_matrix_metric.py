@@ -15,6 +15,7 @@ def matrix_metric(
     formula: str,
     log: bool,
     quantity: Callable[[Weights, str], Float[Tensor, " seeds"] | None],
+    needs: str = "",
 ) -> Metric:
     """Return the metric of a quantity of a weight matrix W: its mean over matrices, and each by its layer.
 
@@ -23,6 +24,7 @@ def matrix_metric(
         formula: of the quantity of one W.
         log: whether it is normally drawn on a logarithmic axis.
         quantity: of the weights and the layer's name; None for a matrix that has none, which is left out.
+        needs: what a model must have for it, see ``Metric``.
 
     Source:
         Hu, Chen, Saphra & Cho 2023, table 1.
@@ -44,4 +46,5 @@ def matrix_metric(
         log=log,
         compute=compute,
         layers=layers,
+        needs=needs,
     )

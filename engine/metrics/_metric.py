@@ -29,6 +29,7 @@ class Metric:
         default: whether it is measured where a study does not ask for it; False for one that costs much or
             that few models have.
         layers: the same for each layer by itself, by the layer's name; None where that means nothing.
+        needs: what a model or data set must have for it, to be read after "needs"; empty where all have it.
     """
 
     label: str
@@ -39,6 +40,7 @@ class Metric:
     compute: Callable[["State"], Float[Tensor, " seeds"] | None]
     default: bool = True
     layers: Callable[["State"], Mapping[str, Float[Tensor, " seeds"]]] | None = None
+    needs: str = ""
 
 
 class Optima(NamedTuple):

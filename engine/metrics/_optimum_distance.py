@@ -8,6 +8,8 @@ from torch import Tensor
 
 from engine.metrics._metric import Metric, Optima, State
 
+READOUT = "squared errors of a read-out without bias on fixed features (`linear-network` of depth 0)"
+
 
 def optimum_distance(label: str, formula: str, of: Callable[[Optima], Float[Tensor, "..."]]) -> Metric:
     """Return the metric ||M - M*||_F / ||M*||_F; None of a model that is not linear in fixed features.
@@ -35,6 +37,7 @@ def optimum_distance(label: str, formula: str, of: Callable[[Optima], Float[Tens
         log=True,
         compute=compute,
         default=False,
+        needs=READOUT,
     )
 
 

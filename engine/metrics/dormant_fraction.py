@@ -41,4 +41,5 @@ METRIC = Metric(
     log=False,
     compute=compute,
     layers=layers,
+    needs="nonlinearities that are modules, which linear and recurrent networks have not",
 )

@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from engine.metrics._metric import Metric, State
+from engine.metrics._optimum_distance import READOUT
 
 
 def compute(state: State) -> Float[Tensor, " seeds"] | None:
@@ -26,4 +27,5 @@ METRIC = Metric(
     log=True,
     compute=compute,
     default=False,
+    needs=READOUT,
 )

@@ -20,4 +20,5 @@ METRIC = Metric(
     source="the usual definition",
     log=False,
     compute=compute,
+    needs="held-out rows of a classification task",
 )

@@ -20,4 +20,5 @@ METRIC = Metric(
     source="the usual definition",
     log=True,
     compute=compute,
+    needs="held-out rows",
 )

@@ -18,4 +18,5 @@ METRIC = Metric(
     source="the usual definition",
     log=False,
     compute=compute,
+    needs="classes or signs as targets",
 )

@@ -18,4 +18,5 @@ METRIC = matrix_metric(
     "the unbiased variance of the singular values (a W of one row or column has none and is left out)",
     log=True,
     quantity=quantity,
+    needs="a weight matrix of at least two rows and two columns",
 )

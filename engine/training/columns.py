@@ -8,7 +8,6 @@ import torch
 from engine.metrics import metrics
 from engine.studies import Study
 from engine.training.device_data import DeviceData
-from engine.training.measured import measured
 from engine.training.record import Replica
 from engine.training.stack import Stack
 
@@ -43,27 +42,23 @@ BATCH_LOSS = Column(
 )
 
 
-def columns(study: Study, arms: Sequence[str]) -> dict[str, Column]:
-    """Return every column that a training of these arms may write, by name.
+def rehearsed(study: Study, arm: str) -> list[str]:
+    """Return what can be measured in an arm of all that the study asks for: `metric` or `layer/metric`.
 
-    One replica of each arm takes one step to tell which metrics its model has, and for which layers.
+    One replica takes one step to tell which metrics its model and data have, and for which layers.
     """
+    data, few = DeviceData.of(study.of(arm), torch.device("cpu")), max(_ROWS, study.of(arm).batch)
+    some = DeviceData((data.train[0][:few], data.train[1][:few]), (data.test[0][:few], data.test[1][:few]))
+    return list(Stack(study, {0: Replica(arm, 0)}, some).rehearse().columns)
+
+
+def columns(study: Study, arms: Sequence[str]) -> dict[str, Column]:
+    """Return every column that a training of these arms may write, by name."""
     known, values = metrics(), study.shape.task == "values"
     found = {"batch_loss": BATCH_LOSS._replace(unit="" if values else "nats")}
     names: dict[str, None] = {}
     for arm in arms:
-        alone = study.of(arm)
-        data = DeviceData.of(alone, torch.device("cpu"))
-        few = max(_ROWS, alone.batch)
-        some = DeviceData(
-            (data.train[0][:few], data.train[1][:few]), (data.test[0][:few], data.test[1][:few])
-        )
-        stack = Stack(study, {0: Replica(arm, 0)}, some)
-        names |= dict.fromkeys(stack.rehearse().columns)
-        names |= dict.fromkeys(name for name, every in alone.cadence.items() if every)
-        names |= dict.fromkeys(
-            name for name in measured(alone) if name in (*alone.stop_below, *alone.stop_above)
-        )
+        names |= dict.fromkeys(rehearsed(study, arm))
     for name in sorted(names, key=lambda name: (name.count("/"), list(known).index(name.rsplit("/")[-1]))):
         layer, _, metric = name.rpartition("/")
         told = known[metric]

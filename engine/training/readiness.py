@@ -10,9 +10,11 @@ from torch import nn
 
 from data.errors import LabError
 from engine.datasets._check import require_usable
+from engine.metrics import metrics
 from engine.models import build
 from engine.models._batch_norm import BatchNorm
 from engine.studies import Study
+from engine.training.columns import rehearsed
 from engine.training.loop import choose_device
 from engine.training.measured import measured
 from engine.training.memory import require_room
@@ -29,7 +31,8 @@ def require_trainable(
     Raises:
         LabError: an unknown device, data set, ordering, model or metric; settings that one of them does not
             take; data that are not finite or of one class; a batch that the data cannot fill, or of one
-            example under batch normalization; a setting that this model or task has no use for.
+            example under batch normalization; a setting that this model or task has no use for; a metric that
+            they do not have.
     """
     chosen = choose_device(device)
     if compiled:
@@ -50,6 +53,7 @@ def require_trainable(
         _require_answers(alone, model)
         _require_batches(study, alone, model)
         _require_settings(alone, model)
+    _require_metrics(study, arms)
 
 
 def _require_compiler(device: torch.device) -> None:
@@ -76,6 +80,36 @@ def _require_answers(alone: Study, model: nn.Module) -> None:
             f"{tuple(values)}.",
             "Choose another model or data set; of a recurrent model readout=all answers at every step and "
             "readout=last at the end.",
+        )
+
+
+def _require_metrics(study: Study, arms: Sequence[str]) -> None:
+    """Refuse a metric that is asked for and not there: its column would stay empty, its rule never fire."""
+    rules = {**dict.fromkeys(study.stop_below, "stop_below"), **dict.fromkeys(study.stop_above, "stop_above")}
+    asking = {
+        arm.name: {name for name, every in study.of(arm.name).cadence.items() if every} | rules.keys()
+        for arm in study.arms
+    }
+    if not study.per_layer and not any(asking[name] for name in arms):
+        return
+    there = {name: set(rehearsed(study, name)) for name in arms}
+    for metric in sorted(set[str]().union(*asking.values())):
+        asked = [name for name, named in asking.items() if metric in named]
+        lacking = [name for name in asked if metric not in there.get(name, {metric})]
+        # What only some arms have leaves gaps in a column; a rule that never fires leaves a run without end.
+        if lacking and (metric in rules or lacking == asked):
+            alone, where = study.of(lacking[0]), rules.get(metric, "cadence")
+            raise LabError(
+                "A metric that cannot be measured",
+                f"`{metric}`, which `{where}` of `{study.name}` names, needs {metrics()[metric].needs}; arm "
+                f"`{lacking[0]}`, `{alone.model}` on `{alone.dataset}`, has none.",
+                f"Leave `{metric}` out of `{where}`, or choose another model or data set.",
+            )
+    if study.per_layer and not any("/" in name for names in there.values() for name in names):
+        raise LabError(
+            "No metric of layers",
+            f"`per_layer` is true, but `{study.name}` measures nothing that its layers have.",
+            "Set per_layer to false, or measure a metric of weights, gradients or units.",
         )
 
 

@@ -277,6 +277,8 @@ class Stack:
     def rehearse(self) -> Rows:
         """Take a step and measure everything that the study ever measures."""
         before = {name: value.clone() for name, value in self.ensemble.parameters.items()}
+        if self._tail is not None:
+            self._tail.see(self.steps, before)  # as at the end, when it has begun
         gradients, now = self.take(1).gradients, self.ensemble.parameters
         updates = {name: now[name] - value for name, value in before.items()}
         return self.snapshot({}, gradients, updates, measured(self.study)).measure()

@@ -6,7 +6,9 @@ import torch
 
 from data.errors import LabError
 from engine.datasets import datasets
+from engine.metrics import metrics
 from engine.studies import Arm
+from engine.training.columns import rehearsed
 from engine.training.readiness import require_trainable
 from tests.engine.training.toys import TOYS, toy
 
@@ -206,3 +208,90 @@ def test_one_class_only(monkeypatch):
 def test_a_class_that_there_is_not(monkeypatch):
     spoil(monkeypatch, train_targets=np.arange(26) % 4)
     assert "class 3 in row 3; they go from 0 to 2" in refused(toy())
+
+
+LACKING = {
+    "a read-out on fixed features": (
+        {"cadence": {"distance_to_own_optimum": 10}},
+        [
+            "`distance_to_own_optimum`, which `cadence` of `toy` names",
+            "fixed features",
+            "`mlp` on `toy-classes`",
+        ],
+    ),
+    "a rule that never fires": (
+        {"dataset": "toy-values", "stop_above": {"train_accuracy": 0.9}},
+        [
+            "`train_accuracy`, which `stop_above` of `toy` names, needs classes or signs",
+            "Leave `train_accuracy` out",
+        ],
+    ),
+    "biases": (
+        {
+            "model": "linear-network",
+            "model_settings": {"depth": 1, "norm": "none", "bias": False},
+            "stop_below": {"var_b": 0.0},
+        },
+        ["`var_b`, which `stop_below`", "a model with two biases or more"],
+    ),
+    "nonlinearities": (
+        {
+            "dataset": "toy-sequences",
+            "model": "gru",
+            "model_settings": {"readout": "all"},
+            "cadence": {"dormant_fraction": 10},
+        },
+        ["`dormant_fraction`", "recurrent networks have not"],
+    ),
+    "layers": (
+        {"per_layer": True, "cadence": {name: 0 for name, one in metrics().items() if one.layers}},
+        ["`per_layer` is true, but `toy` measures nothing that its layers have"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_a_metric_that_cannot_be_measured_is_refused(name):
+    changes, told = LACKING[name]
+    text = refused(toy(**changes))
+    for words in told:
+        assert words in text
+
+
+def test_nothing_held_out_has_no_test_loss(monkeypatch):
+    split = TOYS["toy-classes"].load()
+    spoil(monkeypatch, test_inputs=split.test_inputs[:0], test_targets=split.test_targets[:0])
+    require_trainable(toy(), ["it"], "cpu")
+    assert "`test_loss`, which `stop_below` of `toy` names, needs held-out rows" in refused(
+        toy(stop_below={"test_loss": 0.1})
+    )
+
+
+def test_a_metric_of_some_arms_is_let_through_where_it_only_leaves_gaps():
+    arms = (Arm("linear", "RR", {"depth": 0}), Arm("deep", "RR", {"depth": 1}))
+    model = {"width": 6, "norm": "none"}
+    asked = toy(arms=arms, model_settings=model, cadence={"dormant_fraction": 10})
+    for chosen in (["linear", "deep"], ["linear"]):
+        require_trainable(asked, chosen, "cpu")
+    rule = dataclasses.replace(asked, stop_above={"dormant_fraction": 0.9})
+    with pytest.raises(LabError, match="arm `linear`"):
+        require_trainable(rule, ["linear", "deep"], "cpu")
+    require_trainable(rule, ["deep"], "cpu")
+    own = (arms[0], Arm("asks", "RR", {"depth": 0}, training={"cadence": {"dormant_fraction": 10}}))
+    with pytest.raises(LabError, match="arm `asks`"):
+        require_trainable(toy(arms=own, model_settings=model), ["linear", "asks"], "cpu")
+
+
+def test_every_metric_that_not_all_have_says_what_it_needs():
+    bare = toy(
+        dataset="toy-values",
+        model="linear-network",
+        model_settings={"depth": 0, "bias": False, "affine": "none"},
+        cadence=dict.fromkeys(metrics(), 10),
+    )
+    there = set(rehearsed(bare, "it"))
+    lacking = set(metrics()) - there
+    assert {"var_b", "dormant_fraction", "train_accuracy", "test_accuracy"} <= lacking
+    assert [name for name in lacking if not metrics()[name].needs] == []
+    moving = toy(cadence=dict.fromkeys(metrics(), 10))
+    assert [name for name in set(metrics()) - set(rehearsed(moving, "it")) if not metrics()[name].needs] == []
