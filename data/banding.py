@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from data.events import Events
 from data.thinning import Axis, measured
 from data.view import View, between
 
@@ -20,6 +21,7 @@ def bands(
     first: float | None = None,
     last: float | None = None,
     points: int = 400,
+    events: Events | None = None,
 ) -> pd.DataFrame:
     """Return the spread of a metric over the runs of each arm.
 
@@ -31,6 +33,10 @@ def bands(
     lost between two rows, and a run counts in `n_nonfinite` when any of its values in the cell is NaN or
     infinite.
 
+    With `events`, x is counted from the event of each run, which need not be on another run's grid: cells
+    are then centred on 0 and its multiples of the typical distance between two points of a run, wider where
+    that would make more than `points` of them, and named by their centre.
+
     Args:
         view: the runs; every one of an arm counts.
         metric: a metric of the study.
@@ -38,6 +44,7 @@ def bands(
         first: smallest x to keep, in units of `x`.
         last: largest x to keep.
         points: how many rows an arm may have at most; at least 2.
+        events: the step, by run, from which x is counted; runs without one are in no row but in `n_runs`.
 
     Returns:
         arm, x, n (runs with a finite value), n_nonfinite, n_runs (runs of the arm, measured there or not),
@@ -51,7 +58,7 @@ def bands(
     if points < 2:
         raise ValueError(f"`points` must be at least 2; got {points}.")
     bounds, given = between("x", first, last)
-    source = f"(SELECT * FROM {measured(view, metric, x)} WHERE {bounds})"
+    source = f"(SELECT * FROM {measured(view, metric, x, events)} WHERE {bounds})"
     size = view.select(
         f"SELECT count(DISTINCT x) AS places, min(x) AS low, max(x) AS high, "
         f"max(abs(value)) FILTER (isfinite(value)) AS peak FROM {source}",
@@ -64,7 +71,10 @@ def bands(
     # Squares of float64 values beyond 1e154 overflow: a power of two, which is exact, takes them down and
     # back up.
     scale = 2.0 ** math.floor(math.log2(size["peak"])) if (size["peak"] or 0.0) > 1e100 else 1.0
-    if x == "seconds" or size["places"] > points:
+    if events is not None:
+        given["width"] = max(_gap(view, source, given), (size["high"] - size["low"]) / (points - 1)) or 1.0
+        values = _centred(source)
+    elif x == "seconds" or size["places"] > points:
         longest = _longest(view, source, given) if x == "seconds" else points
         cells = max(min(points, longest) - 1, 1)
         given |= {"low": size["low"], "width": (size["high"] - size["low"]) or 1.0, "cells": cells}
@@ -82,9 +92,27 @@ def _longest(view: View, source: str, given: dict[str, float]) -> int:
     return int(counts["n"][0].as_py())
 
 
+def _gap(view: View, source: str, given: dict[str, float]) -> float:
+    """Return the typical distance between two points of a run: the median over runs of its mean distance."""
+    gaps = view.select(
+        f"SELECT median(gap) AS gap FROM (SELECT (max(x) - min(x)) / (count(*) - 1) AS gap "
+        f"FROM {source} GROUP BY run HAVING count(*) > 1)",
+        **given,
+    )
+    return float(gaps["gap"][0].as_py() or 0.0)
+
+
 def _cells(source: str) -> str:
+    return _gathered(source, "ceil((x - $low) * $cells / $width)", "max(x)")
+
+
+def _centred(source: str) -> str:
+    return _gathered(source, "round(x / $width)", "any_value(round(x / $width)) * $width")
+
+
+def _gathered(source: str, cell: str, x: str) -> str:
     return f"""(
-    SELECT run, ceil((x - $low) * $cells / $width) AS cell, max(x) AS x, arg_max(value, step) AS value,
+    SELECT run, {cell} AS cell, {x} AS x, arg_max(value, step) AS value,
         min(value) FILTER (isfinite(value)) AS low, max(value) FILTER (isfinite(value)) AS high,
         bool_or(NOT isfinite(value)) AS lost
     FROM {source} GROUP BY run, cell)"""

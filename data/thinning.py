@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from data.columns import quoted
+from data.events import Events, aligned
 from data.view import View, between
 
 Axis = Literal["step", "epoch", "seconds"]
@@ -37,16 +38,18 @@ def axis(x: str) -> str:
     return f"{quoted(x)}::DOUBLE"
 
 
-def measured(view: View, metric: str, x: Axis) -> str:
+def measured(view: View, metric: str, x: Axis, events: Events | None = None) -> str:
     """Return SQL for the measured points of a metric: run, step, epoch, seconds, x and value.
 
-    A point whose x is unknown or not finite has no place on the axis and is left out.
+    A point whose x is unknown or not finite has no place on the axis and is left out. With `events`, x is
+    counted from the event of each run, and runs without one are left out.
     """
     place = axis(x)
-    return (
+    points = (
         f'(SELECT run, step, epoch, "seconds", {place} AS x, {quoted(metric)}::DOUBLE AS value '
         f"FROM {view.rows([metric])} WHERE {quoted(metric)} IS NOT NULL AND isfinite({place}))"
     )
+    return points if events is None else aligned(view, points, place, events)
 
 
 def thin(
@@ -57,6 +60,7 @@ def thin(
     last: float | None = None,
     points: int = 1000,
     window: int = 1,
+    events: Events | None = None,
 ) -> Thinned:
     """Thin every run of the view to about `points` points that look like all of them.
 
@@ -73,6 +77,7 @@ def thin(
         points: how many finite points a run may keep; at least 4.
         window: length of a centred moving mean, in measured points, taken before anything is cut or thinned;
             it shrinks at the ends, skips values that are not finite and leaves those as they are.
+        events: the step, by run, from which x is counted; runs without one are left out.
 
     Raises:
         ValueError: `points` below 4, `window` below 1 or an unknown `x`.
@@ -82,7 +87,7 @@ def thin(
         raise ValueError(f"`points` must be at least 4; got {points}.")
     if window < 1:
         raise ValueError(f"`window` must be at least 1; got {window}.")
-    source = measured(view, metric, x)
+    source = measured(view, metric, x, events)
     if window > 1:
         source = f"(SELECT * REPLACE ({_moving_mean(window)} AS value) FROM {source})"
     bounds, given = between("x", first, last)

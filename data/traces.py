@@ -7,14 +7,16 @@ import pandas as pd
 import pyarrow as pa
 
 from data import aligning, banding, exporting, thinning
+from data import events as moments
 from data.aligning import RunMatrix
 from data.catalog import Catalog
+from data.events import Direction, Events
 from data.recovery import recover
 from data.thinning import Axis, Thinned
 from data.trace_writer import TraceWriter
 from data.view import open_view, version
 
-__all__ = ["Axis", "RunMatrix", "Thinned", "TraceWriter", "Traces", "recover"]
+__all__ = ["Axis", "Direction", "Events", "RunMatrix", "Thinned", "TraceWriter", "Traces", "recover"]
 
 Arms = Collection[str] | None
 Seeds = Collection[int] | None
@@ -88,10 +90,11 @@ class Traces:
         last: float | None = None,
         points: int = 1000,
         window: int = 1,
+        events: Events | None = None,
     ) -> Thinned:
         """Return about `points` points per run that keep every extreme; see `data.thinning.thin`."""
         with open_view(self._root, self._catalog, study, arms, seeds) as view:
-            return thinning.thin(view, metric, x, first, last, points, window)
+            return thinning.thin(view, metric, x, first, last, points, window, events)
 
     def bands(
         self,
@@ -102,6 +105,7 @@ class Traces:
         first: float | None = None,
         last: float | None = None,
         points: int = 400,
+        events: Events | None = None,
     ) -> pd.DataFrame:
         """Return the spread of all runs of each arm, whatever is hidden; see `data.banding.bands`.
 
@@ -109,7 +113,7 @@ class Traces:
         depend on which arms are asked for.
         """
         with open_view(self._root, self._catalog, study) as view:
-            spread = banding.bands(view, metric, x, first, last, points)
+            spread = banding.bands(view, metric, x, first, last, points, events)
         return spread if arms is None else spread[spread["arm"].isin(arms)].reset_index(drop=True)
 
     def matrices(
@@ -123,6 +127,13 @@ class Traces:
         """Return each run's rows where all metrics are measured; see `data.aligning.matrices`."""
         with open_view(self._root, self._catalog, study, arms, seeds) as view:
             return aligning.matrices(view, metrics, max_steps)
+
+    def crossings(
+        self, study: str, metric: str, threshold: float, direction: Direction = "above", patience: int = 1
+    ) -> pd.DataFrame:
+        """Return from which step on each run is beyond a threshold; see `data.events.crossings`."""
+        with open_view(self._root, self._catalog, study) as view:
+            return moments.crossings(view, metric, threshold, direction, patience)
 
     def last(self, study: str, metrics: Sequence[str], share: float = 0.1) -> pd.DataFrame:
         """Return arm, seed, run, metric, value, n: the mean of each run's last `share` of measured points.
