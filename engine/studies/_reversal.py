@@ -18,7 +18,7 @@ def reversal(runs: Evidence) -> Verdict:
     Source:
         Wu, Yun & Sra 2023.
     """
-    details, sentences = list[Detail](), list[str]()
+    details, sentences = list[Detail](), dict[str, str]()
     for item in runs.study.comparisons:
         a, b = item.a, item.b
         own = runs.ends(OWN, a), runs.ends(OWN, b)
@@ -29,8 +29,8 @@ def reversal(runs: Evidence) -> Verdict:
             compare(f"full-batch risk, {a} / {b}", *full, "above" if treated else "same", item.least_ratio),
         ]
         reading = read(a, b, _effect(*own), _effect(*full), item.least_ratio)
-        sentences.append(("" if treated else "Control: ") + reading.sentence)
-    return conclude(details, " ".join(dict.fromkeys(sentences)), runs.notes)
+        sentences.setdefault(reading.sentence, ("" if treated else "Control: ") + reading.sentence)
+    return conclude(details, " ".join(sentences.values()), runs.notes)
 
 
 def _effect(a: Values, b: Values) -> Effect | None:

@@ -1,6 +1,7 @@
 """What a study's runs say of its claim: a verdict, and every number that it rests on."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,8 @@ from engine.analysis.shuffling import LEAST_RATIO, Effect, differs, paired_effec
 
 Kind = Literal["holds", "does not hold", "undecided"]
 Expected = Literal["below", "above", "same", "not below", "not above"]
+SAME_NUMBER = 1e-6
+"""Relative difference up to which seeds count as having one and the same number: their starts, forgotten."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,29 @@ def _judge(effect: Effect, expected: Expected, least: float) -> Kind:
     return "does not hold" if high < least else "undecided"
 
 
+def fixed(what: str, values: ArrayLike, theory: float, margin: float) -> Detail:
+    """Hold a quantity that no seed changes against a theory: one number, so n = 1 without interval or p.
+
+    Args:
+        what: the quantity in words.
+        values: one value per seed, all the same but for rounding; NaN where a seed has none.
+        theory: what it should be.
+        margin: holds up to this far from it, and fails beyond.
+    """
+    told = np.asarray(values, dtype=np.float64)
+    told = told[~np.isnan(told)]
+    if not told.size:
+        return Detail(what, "undecided", note="No finished seed yet.")
+    value = float(np.median(told))
+    if told.size < 2:
+        return Detail(what, "undecided", value, n=1, note=f"Two seeds must show that they share the {what}.")
+    if np.ptp(told) > SAME_NUMBER * np.abs(told).max():
+        note = f"The {told.size} seeds differ in the {what}, which no seed should change."
+        return Detail(what, "undecided", note=note)
+    kind: Kind = "holds" if abs(value - theory) <= margin else "does not hold"
+    return Detail(what, kind, value, n=1, note=f"The {what} is the same for every seed: one number, n = 1.")
+
+
 def share(what: str, successes: ArrayLike, least: float) -> Detail:
     """Say whether more than a share of all seeds would succeed, by the exact binomial interval.
 
@@ -183,11 +209,12 @@ def conclude(details: Sequence[Detail], sentence: str = "", notes: Sequence[str]
     told = sentence or f"{_joined(deciding)} (n = {first.n})."
     if not sentence and (rest := [part for part in details if part.kind == "holds" != kind]):
         told += f" What holds: {_joined(rest)}."
-    open_notes = [part.note for part in deciding if part.note]
-    words = dict.fromkeys([told, *open_notes, *notes])
+    said = " ".join(part.note for part in deciding if part.note)
+    # Comparisons that are open for the same reason say so once.
+    words = dict.fromkeys([*(one for one in re.split(r"(?<=[.]) ", said) if one and one not in told), *notes])
     return Verdict(
         kind,
-        " ".join(words),
+        " ".join([told, *words]),
         first.effect,
         first.low,
         first.high,

@@ -7,7 +7,7 @@ import numpy as np
 
 from engine.studies._evidence import Evidence, Values
 from engine.studies._study import Arm, Study
-from engine.studies._verdict import Verdict, compare, conclude
+from engine.studies._verdict import Verdict, compare, conclude, fixed
 
 EXAMPLES, FEATURES = 64, 3
 EPOCHS = (16, 32, 64, 128)
@@ -85,11 +85,13 @@ def verdict(runs: Evidence) -> Verdict:
         compare("slope of RR", slope["RR"], -2.0, "below", 0.5, "difference"),
         *(
             compare(f"slope of {name}", slope[name], theory, "same", margin, "difference")
-            for name, theory, margin in (("SS", -2.0, 0.25), ("IGM", -2.0, 0.25), ("WR", -1.0, 0.5))
+            for name, theory, margin in (("SS", -2.0, 0.25), ("WR", -1.0, 0.5))
         ),
+        # The order is the data set's and the start is forgotten: 64 seeds are 64 copies of one training.
+        igm := fixed("slope of IGM", slope["IGM"], -2.0, 0.25),
     ]  # fmt: skip
     beside = [
         compare(f"slope of {name}", slope[name], 0.0, "below", 0.0, "difference").told
         for name in ("FlipFlop-RR", "GraB")
     ]
-    return conclude(details, notes=[f"{'; '.join(beside)}.", *runs.notes])
+    return conclude(details, notes=[f"{'; '.join(beside)}.", igm.note, *runs.notes])

@@ -44,11 +44,15 @@ def passing(**at):
     return curves
 
 
-def rates(**slopes):
+def rates(igm_varies=False, **slopes):
     def curves(arm, seed) -> Curves:
         name, _, epochs = arm.rpartition(" K=")
         x = np.log(int(epochs) / np.log(EXAMPLES * int(epochs)))
-        return {"excess_risk": END * np.exp(slopes.get(name, -2.0) * x) * jitter(arm, seed)}
+        return {
+            "excess_risk": END
+            * np.exp(slopes.get(name, -2.0) * x)
+            * jitter(arm, seed * (name != "IGM" or igm_varies))
+        }
 
     return curves
 
@@ -142,7 +146,7 @@ CASES: list[tuple[str, str, int, Callable[[str, int], Curves]]] = [
     ("wu-six-points", "holds", 40, growing(0.2, 0.0, 0.8)),
     ("wu-six-points", "does not hold", 40, growing(0.0, 0.0)),
     ("wu-six-points", "does not hold", 40, growing(0.2, 0.2, 0.8)),
-    ("wu-six-points", "undecided", 12, growing(0.2, 0.0, 0.8)),
+    ("wu-six-points", "undecided", 12, growing(0.2, 0.0, 0.7)),
     ("wu-gaussian-teacher", "holds", 8, growing(0.2, 0.0)),
     ("wu-gaussian-teacher", "does not hold", 8, growing(0.2, 0.2)),
     ("modular-addition", "holds", 8, passing(train_accuracy=100, test_accuracy=500)),
@@ -155,6 +159,8 @@ CASES: list[tuple[str, str, int, Callable[[str, int], Curves]]] = [
     ("orderings-quadratic", "holds", 8, rates(**GOOD_RATES)),
     ("orderings-quadratic", "does not hold", 8, rates(**GOOD_RATES | {"RR": -2.0})),
     ("orderings-quadratic", "does not hold", 8, rates(**GOOD_RATES | {"SS": -3.0})),
+    ("orderings-quadratic", "does not hold", 8, rates(**GOOD_RATES | {"IGM": -3.0})),
+    ("orderings-quadratic", "undecided", 8, rates(igm_varies=True, **GOOD_RATES)),
     ("rs2-digits", "holds", 8, accuracies(0.003, 0.0)),
     ("rs2-digits", "does not hold", 8, accuracies(0.05, 0.0)),
     ("dormant-redo", "holds", 8, redo(0.05, 0.0)),
@@ -190,6 +196,19 @@ def test_the_verdict_is_the_one_that_was_built_in(tmp_path, name, kind, seeds, c
 def test_a_few_seeds_never_decide(tmp_path, name, curves):
     found = judged(tmp_path, name, 3, curves)
     assert found.kind == "undecided", found
+
+
+def test_what_no_seed_changes_counts_once(tmp_path):
+    found = judged(tmp_path, "orderings-quadratic", 8, rates(**GOOD_RATES))
+    (igm,) = (part for part in found.details if part.what == "slope of IGM")
+    assert (igm.n, igm.low, igm.high, igm.p) == (1, None, None, None)
+    assert igm.effect == pytest.approx(-2.0, abs=0.2)
+    assert "The slope of IGM is the same for every seed: one number, n = 1." in found.sentence
+
+
+def test_what_is_nearly_true_by_construction_is_said_to_be(tmp_path):
+    assert "nearly true by construction" in study("rs2-digits").claim
+    assert "equal by construction" in judged(tmp_path, "rs2-digits", 8, accuracies(0.003, 0.0)).sentence
 
 
 def test_every_study_has_a_claim_that_was_shown_to_hold_and_one_that_was_not():
