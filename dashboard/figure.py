@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import pandas as pd
@@ -51,6 +51,7 @@ def show(
     caption: str = "",
     fidelity: str = "",
     narrow: bool = False,
+    on_select: Callable[[], None] | Literal["ignore"] = "ignore",
 ) -> None:
     """Show a chart, its caption, and below it the export, the table and how it was computed.
 
@@ -63,11 +64,13 @@ def show(
         caption: what the reader should know beside it.
         fidelity: which of the measured points are drawn.
         narrow: whether the figure has half the page, so that `fidelity` needs a line of its own.
+        on_select: called when a reader selects in the figure; what was selected is in the session state
+            under `key`.
     """
     shown = chart.properties(padding={"left": 2, "top": 4, "right": 4, "bottom": 2})
     if len(frame) > CANVAS_FROM:
         shown = shown.properties(usermeta={"embedOptions": {"renderer": "canvas"}})
-    st.altair_chart(shown, width="stretch", key=key, alt=alt_text)
+    st.altair_chart(shown, width="stretch", key=key, alt=alt_text, on_select=on_select)
     if caption:
         st.caption(caption)
     name = re.sub(r"[^\w-]+", "-", key)
