@@ -7,17 +7,18 @@ from data.errors import LabError
 from engine.datasets._dataset import Shape, Split
 
 
-def require_usable(name: str, split: Split, shape: Shape) -> None:
+def require_usable(name: str, split: Split, shape: Shape, dtype: str = "float64") -> None:
     """Refuse a split before anything is trained on it.
 
     Args:
         name: the data set, for messages.
         split: what it loaded.
         shape: what it said of itself.
+        dtype: precision of the training, ``float64``, or any other for float32.
 
     Raises:
-        LabError: no training rows; arrays of other shapes than described; a number that is not finite; a
-            token, class or sign out of range; a training set of one class.
+        LabError: no training rows; arrays of other shapes than described; a number that is not finite, or
+            not in this precision; a token, class or sign out of range; a training set of one class.
     """
     if not shape.train_rows or not len(split.train_inputs):
         raise LabError("No training rows", f"`{name}` has no training rows.", "Give it at least one.")
@@ -32,6 +33,9 @@ def require_usable(name: str, split: Split, shape: Shape) -> None:
         _require_shape(f"{part}_targets of `{name}`", targets, expected)
         _require_finite(f"{part}_inputs of `{name}`", inputs)
         _require_finite(f"{part}_targets of `{name}`", targets)
+        if dtype != "float64":
+            _require_float32(f"{part}_inputs of `{name}`", inputs)
+            _require_float32(f"{part}_targets of `{name}`", targets)
         if shape.tokens is not None:
             _require_numbered(f"{part}_inputs of `{name}`", "token", inputs, shape.tokens)
         if shape.task == "classes":
@@ -78,6 +82,18 @@ def _require_finite(what: str, array: Num[np.ndarray, "..."]) -> None:
         f"the first at {list(first)}, in row {first[0]}.",
         "Remove these rows, or fill in their values.",
     )
+
+
+def _require_float32(what: str, array: Num[np.ndarray, "..."]) -> None:
+    beyond = np.abs(array) > np.finfo(np.float32).max if array.dtype.kind == "f" else np.zeros(0, bool)
+    if beyond.any():
+        first = tuple(int(index) for index in np.argwhere(beyond)[0])
+        raise LabError(
+            "Numbers beyond float32",
+            f"{what} has {int(beyond.sum())} of {array.size} numbers that are infinite in float32, the first "
+            f"{array[first]:g} at {list(first)}, in row {first[0]}.",
+            "Scale the data, or set dtype to float64.",
+        )
 
 
 def _require_numbered(what: str, kind: str, numbers: Num[np.ndarray, "..."], count: int) -> None:

@@ -39,7 +39,7 @@ def require_trainable(
         _require_compiler(chosen)
     for name in arms:
         alone = study.of(name)
-        require_usable(alone.dataset, alone.load(), alone.shape)
+        require_usable(alone.dataset, alone.load(), alone.shape, alone.dtype)
         with torch.device("meta"):
             model = build(alone.model, alone.shape, alone.model_settings)
         require_room(alone, model, seeds * len(arms), chosen)

@@ -114,3 +114,23 @@ def test_values_need_an_axis_of_outputs():
     split = Split(inputs, np.zeros(4), inputs, np.zeros(4))
     with pytest.raises(LabError, match=r"train_targets of `mine` is of shape \(4,\), where \(4, 1\)"):
         require_usable("mine", split, Shape(4, (2,), 1, "values"))
+
+
+@pytest.mark.parametrize("part", ["train_inputs", "test_inputs", "train_targets"])
+def test_numbers_that_float32_cannot_hold_are_named_with_what_to_do(part):
+    described = dataset("gaussian-regression")
+    split, shape = described.load(rows=64, test_rows=8), described.shape(rows=64, test_rows=8)
+    broken = changed(split, **{part: ((slice(3, 5), 0), [-1e300, 1e39])})
+    require_usable("mine", broken, shape)
+    require_usable("mine", changed(split, **{part: ((3, 0), 3.4e38)}), shape, "float32")
+    for dtype in ("float32", "bfloat16"):
+        with pytest.raises(
+            LabError, match=rf"{part} of `mine` has 2 of \d+ numbers .* first -1e\+300 at \[3, 0\]"
+        ) as error:
+            require_usable("mine", broken, shape, dtype)
+        assert "dtype to float64" in error.value.remedy
+
+
+def test_whole_numbers_are_never_beyond_float32():
+    described = dataset("modular-addition")
+    require_usable("modular-addition", described.load(), described.shape(), "float32")

@@ -295,3 +295,13 @@ def test_every_metric_that_not_all_have_says_what_it_needs():
     assert [name for name in lacking if not metrics()[name].needs] == []
     moving = toy(cadence=dict.fromkeys(metrics(), 10))
     assert [name for name in set(metrics()) - set(rehearsed(moving, "it")) if not metrics()[name].needs] == []
+
+
+def test_numbers_beyond_the_precision_are_refused(monkeypatch):
+    inputs = TOYS["toy-classes"].load().train_inputs.copy()
+    inputs[4, 2] = 1e300
+    spoil(monkeypatch, train_inputs=inputs)
+    assert "1e+300 at [4, 2], in row 4. Scale the data, or set dtype to float64" in refused(
+        toy(dtype="float32")
+    )
+    require_trainable(toy(), ["it"], "cpu")
