@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -19,7 +20,6 @@ class Recurrent(nn.Module, ABC):
 
     Args:
         shape: of the data; an example is [steps, channels].
-        gates: matrices in each of the two weights of the cell.
         width: hidden units.
         readout: ``last``: one output from the last state; ``all``: an output from every state.
         init: a name of ``engine.models._init.SCHEMES``; ``default`` draws everything uniformly with
@@ -37,15 +37,17 @@ class Recurrent(nn.Module, ABC):
         1988.
     """
 
+    gates: ClassVar[int]
+    """Matrices in each of the two weights of the cell."""
+
     def __init__(
         self,
         shape: Shape,
-        gates: int,
-        width: int,
-        readout: str,
-        init: str,
-        recurrent: str,
-        recurrent_scale: float,
+        width: int = 64,
+        readout: str = "last",
+        init: str = "default",
+        recurrent: str = "same",
+        recurrent_scale: float = 1.0,
     ) -> None:
         super().__init__()
         at_least(1, width=width)
@@ -55,8 +57,8 @@ class Recurrent(nn.Module, ABC):
         if shape.tokens is not None or len(shape.inputs) != 2:
             raise ValueError(f"`inputs` must be sequences (steps, channels); got {shape.inputs}.")
         self._last = readout == "last"
-        self.from_input = nn.Linear(shape.inputs[1], gates * width)
-        self.from_state = nn.Linear(width, gates * width)
+        self.from_input = nn.Linear(shape.inputs[1], self.gates * width)
+        self.from_state = nn.Linear(width, self.gates * width)
         self.trajectory = nn.Identity()
         self.head = nn.Linear(width, shape.outputs)
         if init == "default":

@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.datasets import Shape
 from engine.models._recurrent import Recurrent
 
 
@@ -18,16 +17,7 @@ class GRU(Recurrent):
         Cho et al. 2014, equations 5 to 8, with the reset behind the matrix as in torch.nn.GRU.
     """
 
-    def __init__(
-        self,
-        shape: Shape,
-        width: int = 64,
-        readout: str = "last",
-        init: str = "default",
-        recurrent: str = "same",
-        recurrent_scale: float = 1.0,
-    ) -> None:
-        super().__init__(shape, 3, width, readout, init, recurrent, recurrent_scale)
+    gates = 3
 
     def step(
         self, drive: Float[Tensor, "examples gates"], state: Float[Tensor, "examples units"]

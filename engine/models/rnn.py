@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from engine.datasets import Shape
 from engine.models._recurrent import Recurrent
 
 
@@ -17,16 +16,7 @@ class RNN(Recurrent):
         Elman 1990; torch.nn.RNN.
     """
 
-    def __init__(
-        self,
-        shape: Shape,
-        width: int = 64,
-        readout: str = "last",
-        init: str = "default",
-        recurrent: str = "same",
-        recurrent_scale: float = 1.0,
-    ) -> None:
-        super().__init__(shape, 1, width, readout, init, recurrent, recurrent_scale)
+    gates = 1
 
     def step(
         self, drive: Float[Tensor, "examples units"], state: Float[Tensor, "examples units"]
