@@ -10,6 +10,7 @@ from data.errors import LabError
 from engine.datasets import Dataset, Shape, Split, dataset
 from engine.datasets._user_files import checksum
 from engine.schedules import SETTINGS, settings_of
+from engine.studies._model_settings import model_settings
 
 
 @dataclass(frozen=True)
@@ -290,21 +291,25 @@ class Study:
             same = changes.get(group, getattr(self, group)) == getattr(self, group)
             groups[group] = dict(getattr(self, f"{group}_settings")) if same else {}
         known: dict[str, Mapping[str, Any]] = {
-            "model": groups["model"],
+            "model": {**model_settings(changes.get("model", self.model)), **groups["model"]},
             "dataset": dataset(changes.get("dataset", self.dataset)).settings,
             "schedule": SETTINGS.get(changes.get("schedule", self.schedule), {}),
         }
         given: dict[str, Any] = {}
         for key in sorted(set(settings) - set(changes)):
             group, _, name = key.partition(".")
-            if not name or group not in known or (group != "model" and name not in known[group]):
+            # Of an unknown model nothing is known; that it is unknown is said where it would be built.
+            if (
+                not name
+                or group not in known
+                or (name not in known[group] and (group != "model" or known[group]))
+            ):
                 names = [*_SETTINGS, *(f"{group}.{name}" for group in known for name in known[group])]
                 raise LabError(
                     "Unknown setting",
                     f"The study `{self.name}` has no setting `{key}`.",
                     f"Settings that can be changed: {', '.join(names)}.",
                 )
-            # What settings a model has is known to the model, which is not built here.
             before = groups[group].get(name, known[group].get(name))
             value = _guess(settings[key]) if before is None else _parse(key, settings[key], type(before))
             if before is None or value != before:

@@ -1,11 +1,14 @@
 import dataclasses
+import inspect
 import json
 
 import pytest
 
 from data.errors import LabError
 from engine.datasets import dataset
+from engine.models import models
 from engine.studies import Arm, Comparison, Study, studies, study
+from engine.studies._model_settings import model_settings
 
 
 def test_the_demo_study_is_the_one_described():
@@ -47,6 +50,10 @@ def test_a_name_follows_the_value_and_not_its_spelling():
         ({"dtype": "int8"}, "`dtype` must be one of float32, float64"),
         ({"dataset.colour": "red"}, "no setting `dataset.colour`"),
         ({"schedule.power": "0.5"}, "no setting `schedule.power`"),
+        ({"model.wide": "3"}, "no setting `model.wide`"),
+        ({"model": "mlp", "model.affine": "none"}, "no setting `model.affine`"),
+        ({"model": "rnn", "model.width": "wide"}, "`model.width` must be of type int; got 'wide'"),
+        ({"model.bias": "no"}, "`model.bias` must be of type bool; got 'no'"),
         ({"schedule": "step", "schedule.every": "0"}, "`every` must be at least 1"),
         ({"schedule": "cosine", "schedule.floor": "2"}, "`floor` must be from 0 to 1"),
         ({"loss_bound": "nan"}, "`loss_bound` must be more than 0"),
@@ -57,6 +64,29 @@ def test_a_name_follows_the_value_and_not_its_spelling():
 def test_a_bad_override_is_refused_with_its_reason(settings, words):
     with pytest.raises(LabError, match=words):
         study("digits-shuffling").override(settings)
+
+
+def test_an_unknown_setting_is_answered_with_all_that_there_are():
+    with pytest.raises(LabError) as refused:
+        study("digits-shuffling").override({"model": "gru", "schedule": "cosine", "dataset": "npz", "x": "1"})
+    for name in ("lr", "model.readout", "model.recurrent_scale", "schedule.floor", "dataset.tokens"):
+        assert name in refused.value.remedy
+    assert "model.norm" not in refused.value.remedy
+
+
+@pytest.mark.parametrize("name", sorted(models()))
+def test_the_settings_of_a_model_are_those_of_its_constructor(name):
+    taken = inspect.signature(models()[name]).parameters
+    defaults = {key: one.default for key, one in taken.items() if key != "shape"}
+    assert model_settings(name) == defaults
+
+
+def test_a_model_setting_has_the_type_of_its_default_and_an_unknown_model_is_left_to_who_builds_it():
+    demo = study("digits-shuffling")
+    for text in ("2", "2.0", "2e0"):
+        assert demo.override({"model.init_scale": text}).name == "digits-shuffling@model.init_scale=2.0"
+    assert demo.override({"model.init": "default", "model.bias": "true"}) is demo
+    assert demo.override({"model": "none", "model.width": "3"}).model_settings == {"width": 3}
 
 
 def test_another_model_data_set_or_schedule_comes_with_its_own_settings():
