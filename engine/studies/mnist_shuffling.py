@@ -1,11 +1,14 @@
 """Single Shuffle against Random Reshuffle on MNIST images, with and without batch normalization."""
 
+import dataclasses
+
 from engine.studies._evidence import Evidence
 from engine.studies._reversal import FULL, OWN
-from engine.studies._study import Arm, Comparison, Study
 from engine.studies._verdict import Verdict, compare, conclude
+from engine.studies.digits_shuffling import STUDY as DIGITS
 
-STUDY = Study(
+STUDY = dataclasses.replace(
+    DIGITS,
     name="mnist-shuffling",
     title="Shuffling MNIST",
     claim=(
@@ -13,23 +16,13 @@ STUDY = Study(
         "risk on its own batches but a higher risk on the full batch than Random Reshuffle; without it "
         "there is no reversal: the arms differ alike on both risks."
     ),
-    source="Wu, Yun & Sra 2023; the setting is this lab's own",
     dataset="mnist-5k",
-    model="linear-network",
-    model_settings={"width": 64, "depth": 3, "norm": "batch"},
-    arms=(
-        Arm("SS", "SS"),
-        Arm("RR", "RR"),
-        Arm("SS no BN", "SS", {"norm": "none"}),
-        Arm("RR no BN", "RR", {"norm": "none"}),
-    ),
-    comparisons=(Comparison("SS", "RR", "treatment"), Comparison("SS no BN", "RR no BN", "control")),
     seeds=8,
     epochs=60,
-    batch_size=32,
     lr=0.01,
     evaluate_every=250,
     expected_seconds=115,
+    expected_gpu_seconds=None,
 )
 
 
