@@ -22,7 +22,7 @@ def run(store: Store, job_id: int, progress: Progress) -> Ending:
     Args:
         store: where the runs are and the result is kept.
         job_id: a job whose spec holds the fields of a ``FitRequest``; ``arms`` and ``metrics`` may be None.
-        progress: told after every restart, in restarts; True stops the fit.
+        progress: told after every climb, in climbs; True stops the fit.
 
     Returns:
         ``"done"`` with the number of the analysis, or ``"stopped"`` with nothing kept.
@@ -48,7 +48,7 @@ def _fit(store: Store, job_id: int, wanted: FitRequest, data_version: str, progr
     runs = store.traces.matrices(wanted.study, wanted.metrics, arms=wanted.arms)
     message = f"{wanted.study}, {len(runs)} runs, {wanted.states[0]} to {wanted.states[-1]} states"
 
-    def restarts_done(done: int, total: int) -> bool:
+    def climbs_done(done: int, total: int) -> bool:
         return progress(done, total, message) and done < total
 
     try:
@@ -60,11 +60,12 @@ def _fit(store: Store, job_id: int, wanted: FitRequest, data_version: str, progr
             wanted.normalize,
             wanted.restarts,
             wanted.seed,
-            restarts_done,
+            climbs_done,
             groups=[run.seed for run in runs],  # arms share a seed's start, so they are held out together
             topology=wanted.topology,
             every=wanted.every,
             workers=_workers(sum(len(run.values) for run in runs), wanted),
+            refits=wanted.refits,
         )
     except ValueError as error:
         raise LabError(

@@ -22,6 +22,8 @@ Normalize = Literal["per-run", "pooled", "log-pooled"]
 Covariance = Literal["diag", "full", "tied"]
 Topology = Literal["ergodic", "left-to-right"]
 _MOST_STATES = 12
+REFITS = 50
+"""A share of 50 refits has a standard error of 7 % at most; on 40 runs of 1,000 rows they take about 20 s."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class FitRequest:
         seed: of the starts and of the runs held out.
         topology: ``"ergodic"`` or ``"left-to-right"``.
         every: rows 0, n, 2n, ... of each run are used; None for the least n that leaves at most 1,000 rows.
+        refits: bootstrap samples of the seeds to which the chosen number of states is fitted again.
     """
 
     study: str
@@ -51,6 +54,7 @@ class FitRequest:
     seed: int
     topology: Topology
     every: int | None
+    refits: int
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -70,6 +74,7 @@ def fit_request(
     seed: int = 0,
     topology: str = "ergodic",
     every: int | None = None,
+    refits: int = REFITS,
 ) -> FitRequest:
     """Return the fit of a study's runs, with every default filled in.
 
@@ -85,6 +90,7 @@ def fit_request(
         seed: source of chance.
         topology: which transitions are allowed.
         every: how runs are thinned; to at most 1,000 rows when None.
+        refits: bootstrap samples fitted again.
 
     Raises:
         LabError: no such study, arm or metric, no run to fit, or a number out of its range.
@@ -108,6 +114,7 @@ def fit_request(
         ("restarts", restarts, 1, 1000),
         ("seed", seed, 0, 2**32 - 1),
         ("every", 1 if every is None else every, 1, 10**6),
+        ("refits", refits, 0, 1000),
     ):
         if not least <= value <= most:
             raise LabError(
@@ -135,6 +142,7 @@ def fit_request(
         seed,
         cast(Topology, topology),
         every,
+        refits,
     )
 
 

@@ -7,8 +7,8 @@ from engine.analysis.latent.matching import Matching, match
 from engine.analysis.latent.model import Decoded, LatentModel, decode
 from engine.analysis.latent.parameters import Covariance, Topology
 from engine.analysis.latent.preparation import Cut, Dropped, Normalize, Scaling
+from engine.analysis.latent.processes import Stopped
 from engine.analysis.latent.record import from_record, model_record, to_record
-from engine.analysis.latent.search import Stopped
 from engine.analysis.latent.selection import Selection
 from engine.analysis.latent.transitions import Transition, explain
 from engine.analysis.latent.trust import Rival, Trust

@@ -25,7 +25,9 @@ from engine.analysis.latent.preparation import (
     learn_scaling,
     thinning,
 )
-from engine.analysis.latent.search import Progress, Search, Stopped, Task
+from engine.analysis.latent.processes import Progress, Stopped
+from engine.analysis.latent.refitting import Refit, Refitting
+from engine.analysis.latent.search import Search, Task
 from engine.analysis.latent.selection import RULE, Selection, by_group, choose, folds, standard_error
 from engine.analysis.latent.trust import (
     HIT,
@@ -37,6 +39,7 @@ from engine.analysis.latent.trust import (
     path_agreements,
     residual_autocorrelation,
 )
+from engine.analysis.refits import Refits
 
 __all__ = ["Stopped", "first_visits", "fit"]
 
@@ -70,6 +73,7 @@ def fit(
     topology: Topology = "ergodic",
     every: int | None = None,
     workers: int = 1,
+    refits: int = 0,
 ) -> Selection:
     """Fit a Gaussian HMM to all runs for every K, and choose K by cross-validation over groups of runs.
 
@@ -78,6 +82,9 @@ def fit(
     folds of the groups is held out in turn, and the rest fitted from one start of each kind. Scales are
     learnt once on all runs: they are the same for every K, so they favour none. States are numbered by the
     mean step of their first visit over all runs. Nothing depends on the order of the runs or on `workers`.
+
+    The chosen K is then fitted again to bootstrap samples of the groups, from the best fit on: how stable
+    are the states, and what follows from them?
 
     Args:
         runs: metrics of each run, one row per measured step; cut at the first row that is not finite or
@@ -88,7 +95,7 @@ def fit(
         normalize: "per-run", "pooled" over all runs, or "log-pooled" (see `Scaling`).
         restarts: starts for every K > 1.
         seed: the whole source of chance, together with the data.
-        progress: called with (restarts done, restarts in all); stops the fit by returning True.
+        progress: called with (climbs done, climbs in all), refits included; stops the fit by returning True.
         groups: a label per run; runs of one label are held out together, and count as one observation in
             standard errors. Give the seed, so that paired arms with one initialization stay together.
             Default: every run by itself.
@@ -96,9 +103,10 @@ def fit(
         every: use rows 0, n, 2n, ... of each run; None uses the least n that leaves at most 1,000 rows.
         workers: processes that share the search. More than one starts processes that import this package,
             so the caller's main module must be importable (`if __name__ == "__main__"`).
+        refits: bootstrap samples to which the chosen K is fitted again.
 
     Returns:
-        The table over K, the chosen model with its decoded runs, and its diagnostics.
+        The table over K, the chosen model with its decoded runs, its diagnostics, and its refits.
 
     Raises:
         ValueError: an argument outside its values, or data that cannot be fitted; the message says which.
@@ -109,10 +117,17 @@ def fit(
         likelihood (Hastie, Tibshirani & Friedman 2009, section 7.10).
     """
     states = _checked_states(n_states, covariance, normalize, topology, restarts, seed)
+    if refits < 0:
+        raise ValueError(f"`refits` must not be negative; got {refits}.")
     data = _prepared(runs, metrics, normalize, groups, every, seed)
     search = Search(data.rows, data.folds, covariance, topology, seed)
     _require_rows(search, states)
-    estimates = search.run(search.tasks(states, restarts), workers, progress)
+    tasks = search.tasks(states, restarts)
+
+    def told(done: int, refitted: int) -> object:
+        return progress is not None and progress(done + refitted, len(tasks) + refits)
+
+    estimates = search.run(tasks, workers, lambda done, _: told(done, 0))
     table, chosen = _table(data, search, estimates)
     row = table[chosen]
     climbs = [each for task, each in estimates.items() if task[:2] == (-1, row.n_states)]
@@ -120,7 +135,13 @@ def fit(
     assert best.parameters is not None  # `_table` has no row without one
     order = first_visits(decode_rows(best.parameters, data.rows).paths, row.n_states)
     model = _model(best.parameters.permuted(order), topology, data, len(runs))
-    return Selection(table, model, _trust(data, model, table, row, estimates))
+    trust = _trust(data, model, table, row, estimates)
+    if not refits:
+        return Selection(table, model, trust)
+    paths = [model.paths[run] for run in data.usable]
+    again = Refitting(data.rows, data.labels, model.parameters, paths, seed)
+    refitted = again.run(range(refits), workers, lambda done, _: told(len(tasks), done))
+    return Selection(table, model, trust, _refits(data, again, refitted, len(runs)))
 
 
 def _prepared(
@@ -264,6 +285,19 @@ def _model(parameters: Parameters, topology: Topology, data: _Data, n_runs: int)
         tied=parameters.tied,
         topology=topology,
     )
+
+
+def _refits(data: _Data, again: Refitting, refitted: dict[int, Refit | None], n_runs: int) -> Refits:
+    """Return the refits that succeeded, with the runs in the order in which they were given."""
+    numbers = sorted(number for number, path in refitted.items() if path is not None)
+    paths = np.array([refitted[number] for number in numbers], dtype=np.int8)
+    bounds = np.cumsum([len(run) for run in data.rows])
+    paths = paths.reshape(len(numbers), bounds[-1])
+    place = dict(zip(data.usable, np.split(paths, bounds[:-1], axis=1), strict=True))
+    counts = np.zeros((len(numbers), n_runs), dtype=np.int16)
+    for index, number in enumerate(numbers):
+        counts[index, data.usable] = again.counts(number)
+    return Refits([place.get(run, paths[:, :0]) for run in range(n_runs)], counts)
 
 
 def _trust(

@@ -42,6 +42,8 @@ def to_record(
             trust, transitions (with the runs and steps where they happen), warnings. A number that is not
             finite is None.
         arrays: those of `model_record`, and steps: of each row used.
+        Where the fit was refitted, summary has refits (count; agreement = per refit, share of rows in the
+            same state as the fit) and arrays has those of `Refits.arrays`.
 
     Raises:
         ValueError: `labels` or `steps` do not match the runs of the fit.
@@ -91,6 +93,12 @@ def to_record(
         "transitions": [_transition(each, steps) for each in transitions],
         "warnings": list(trust.warnings),
     }
+    if selection.refits is not None:
+        summary["refits"] = {
+            "count": len(selection.refits.counts),
+            "agreement": selection.refits.agreement(model.paths),
+        }
+        arrays |= selection.refits.arrays()
     grid = [each[::every][: len(path)] for each, path in zip(steps, model.paths, strict=True)]
     return summary, arrays | {"steps": np.concatenate(grid).astype(np.int64)}
 

@@ -1,34 +1,20 @@
-"""EM from every start, for every number of states, on all runs and on every fold, in some processes."""
+"""EM from every start, for every number of states, on all runs and on every fold."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context, parent_process
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from threadpoolctl import threadpool_limits
 
 from engine.analysis.latent.estimation import Estimate, estimate
 from engine.analysis.latent.parameters import Covariance, Topology
 from engine.analysis.latent.preparation import stack
+from engine.analysis.latent.processes import Work
 from engine.analysis.latent.starts import KINDS, start
-
-Progress = Callable[[int, int], object]
-
-_POLL_S = 1.0
-
-
-class Stopped(Exception):  # noqa: N818  # not an error: the caller asked for it
-    """The progress callback asked the fit to stop."""
 
 
 class Task(NamedTuple):
@@ -46,7 +32,7 @@ class Task(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Search:
+class Search(Work[Task, Estimate]):
     """What is fitted.
 
     Attributes:
@@ -88,84 +74,9 @@ class Search:
         begun = start(X, lengths, task.n_states, self.covariance, task.restart, self.seed, self.topology)
         return estimate(X, lengths, begun)
 
-    def run(
-        self, tasks: Sequence[Task], workers: int = 1, progress: Progress | None = None
-    ) -> dict[Task, Estimate]:
-        """Climb from every start; the result is the same for any number of workers.
-
-        Args:
-            tasks: what to do.
-            workers: processes, each with one thread; 1 works in this process.
-            progress: called with (tasks done, tasks in all); stops the search by returning True.
-
-        Raises:
-            Stopped: `progress` returned True.
-        """
-        found: dict[Task, Estimate] = {}
-
-        def told() -> None:
-            if progress is not None and progress(len(found), len(tasks)) is True and len(found) < len(tasks):
-                raise Stopped(f"stopped after {len(found)} of {len(tasks)} restarts")
-
-        told()
-        # Matrices this small are faster with one thread, and their sums then round alike everywhere.
-        climbs = self._serially(tasks) if workers < 2 else self._apart(tasks, workers, told)
-        with threadpool_limits(1), closing(climbs):
-            for task, result in climbs:
-                found[task] = result
-                told()
-        return found
-
-    def _serially(self, tasks: Sequence[Task]) -> Generator[tuple[Task, Estimate]]:
-        for task in tasks:
-            yield task, self.solve(task)
-
-    def _apart(
-        self, tasks: Sequence[Task], workers: int, told: Callable[[], None]
-    ) -> Generator[tuple[Task, Estimate]]:
-        """Yield results as they come; `told` is called about once a second, and may raise to stop."""
-        with ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker, (self,)) as pool:
-            try:
-                names = {pool.submit(_solve, task): task for task in tasks}
-                pending = set(names)
-                while pending:
-                    done, pending = wait(pending, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-                    if not done:
-                        told()
-                    for future in done:
-                        yield names[future], future.result()
-            finally:
-                pool.shutdown(cancel_futures=True)
-
 
 @lru_cache(maxsize=1)
 def _training(
     search: Search, fold: int
 ) -> tuple[Float[np.ndarray, "rows features"], Int[np.ndarray, " runs"]]:
     return search.training(fold)
-
-
-_search: Search | None = None
-"""What a worker process works on; set once when it begins, so that the rows travel once."""
-
-
-def _begin_worker(search: Search) -> None:
-    global _search
-    _search = search
-    threadpool_limits(1)
-    # The parent is interrupted by the same Ctrl-C and stops its workers in good order.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Leave when the parent is gone, however it went: a worker of a killed job would wait for ever."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _solve(task: Task) -> Estimate:
-    assert _search is not None  # `_begin_worker` ran first
-    return _search.solve(task)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from engine.analysis.latent.candidate import Candidate
 from engine.analysis.latent.model import LatentModel
 from engine.analysis.latent.trust import Trust
+from engine.analysis.refits import Refits
 
 FOLDS = 5
 """Folds of the cross-validation, or as many as there are groups where there are fewer."""
@@ -30,11 +31,13 @@ class Selection:
         table: one candidate per number of states, ascending.
         best: the model of the chosen number of states.
         trust: how far to believe it.
+        refits: the chosen model fitted again to bootstrap samples; None where none was asked for.
     """
 
     table: tuple[Candidate, ...]
     best: LatentModel
     trust: Trust
+    refits: Refits | None = None
 
 
 def folds(usable: Sequence[int], groups: Sequence[Hashable], seed: int) -> tuple[tuple[int, ...], ...]:

@@ -11,7 +11,7 @@ from data.store import Store
 from engine.cli.bar import bar
 from engine.cli.command import Command, Outcome, names, open_lab
 from engine.cli.table import table
-from engine.jobs.fit_request import fit_request, read_states, stored
+from engine.jobs.fit_request import REFITS, fit_request, read_states, stored
 from engine.jobs.worker import carry_out, me, stop_on_signals
 
 
@@ -47,6 +47,13 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--every", type=int, metavar="N", help="use every N-th row (default: at most 1,000 rows of a run)"
     )
+    parser.add_argument(
+        "--refits",
+        type=int,
+        default=REFITS,
+        metavar="N",
+        help=f"bootstrap samples of seeds to fit the chosen states to again, 0 for none (default: {REFITS})",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the fit to this file, as JSON")
 
 
@@ -64,6 +71,7 @@ def _run(arguments: Namespace) -> Outcome:
         arguments.seed,
         arguments.topology,
         arguments.every,
+        arguments.refits,
     )
     row = stored(store, wanted, store.traces.version(wanted.study))
     if row is not None:
@@ -110,6 +118,12 @@ def _outcome(row: AnalysisRow, job: int | None, status: str, first: str) -> Outc
     ]
     headings = ("states", "held-out log-likelihood", "s.e.", "BIC", "restarts at the best", "")
     lines = [first, "", table(headings, rows), "", summary["rule"]]
+    if refits := summary.get("refits"):
+        agreement = sum(refits["agreement"]) / refits["count"]
+        lines.append(
+            f"{refits['count']} refits to bootstrap samples of the seeds put {agreement:.1%} of the rows in "
+            f"the same states on average."
+        )
     lines += [f"Dropped {one['metric']}: {one['why']}" for one in summary["dropped"]]
     lines += [f"Caution: {warning}" for warning in summary["warnings"]]
     data = {

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from engine.analysis.latent.search import Search, Stopped
+from engine.analysis.latent.processes import Stopped
+from engine.analysis.latent.search import Search
 
 
 @pytest.fixture
