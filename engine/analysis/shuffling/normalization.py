@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -58,6 +58,12 @@ def _normalized(
     return normalized
 
 
+Through = Callable[
+    [Float[np.ndarray, "batches examples inputs"]], Float[np.ndarray, "batches examples features"]
+]
+"""Makes features of batches, each by its own statistics."""
+
+
 class NormalizedData(NamedTuple):
     """The data of an order, as the layer behind a batch normalization sees them.
 
@@ -78,6 +84,7 @@ def dataset(
     eps: float = 0.0,
     subsets: int | None = None,
     seed: int = 0,
+    through: Through | None = None,
 ) -> NormalizedData:
     """Return the examples normalized as an order of the data puts them into batches.
 
@@ -96,6 +103,8 @@ def dataset(
             has `batch_size` times as many rows. None: as many as give 2^25 numbers (256 MiB), which is all of
             them for 64 examples of 10 features and a batch size of 4.
         seed: of the subsets that are drawn.
+        through: what makes features of stacked batches in place of this normalization, for example a deep
+            network up to its last one, at the weights of a checkpoint.
 
     Returns:
         The features with their targets.
@@ -130,7 +139,8 @@ def dataset(
         whole = n - n % batch_size
         batches = [order[:whole].reshape(-1, batch_size), *([order[None, whole:]] if whole < n else [])]
     parts = [part for rows in batches for part in np.array_split(rows, -(-len(rows) // CHUNK))]
-    features = np.concatenate([_normalized(X[part], eps).reshape(-1, X.shape[1]) for part in parts])
+    made = [_normalized(X[part], eps) if through is None else through(X[part]) for part in parts]
+    features = np.concatenate([batch.reshape(-1, batch.shape[-1]) for batch in made])
     return NormalizedData(features, Y[np.concatenate([rows.ravel() for rows in batches])])
 
 
