@@ -44,6 +44,16 @@ def passing(**at):
     return curves
 
 
+def scattered(**widths):
+    """Return test accuracies that pass 0.95 at steps whose logarithm has the standard deviation of the arm."""
+
+    def curves(arm, seed) -> Curves:
+        step = 300 * np.exp(widths[arm] * np.random.default_rng([seed, len(arm)]).uniform(-1.7, 1.7))
+        return {"test_accuracy": np.where(STEPS >= step, 1.0, 0.3)}
+
+    return curves
+
+
 def rates(igm_varies=False, **slopes):
     def curves(arm, seed) -> Curves:
         name, _, epochs = arm.rpartition(" K=")
@@ -152,6 +162,8 @@ CASES: list[tuple[str, str, int, Callable[[str, int], Curves]]] = [
     ("modular-addition", "holds", 8, passing(train_accuracy=100, test_accuracy=500)),
     ("modular-addition", "does not hold", 8, passing(train_accuracy=400, test_accuracy=500)),
     ("modular-addition", "does not hold", 8, passing(train_accuracy=100, test_accuracy=None)),
+    ("modular-addition-norms", "holds", 40, scattered(none=0.6, LN=0.1)),
+    ("modular-addition-norms", "does not hold", 40, scattered(none=0.1, LN=0.6)),
     ("sparse-parity", "holds", 8, passing(train_accuracy=100, test_accuracy=900)),
     ("mnist-latent", "holds", 40, passing(test_accuracy=500)),
     ("mnist-latent", "does not hold", 40, passing(test_accuracy=None)),
