@@ -91,6 +91,8 @@ def unpaired_effect(
     if not np.isfinite(values).all() or (statistic == "log ratio" and (values <= 0).any()):
         kind = "finite and positive" if statistic == "log ratio" else "finite"
         raise ValueError(f"`a` and `b` must be {kind}; leave out the runs that are not, and say so.")
+    if covariates is not None and (len(covariates) != n or not np.isfinite(covariates).all()):
+        raise ValueError(f"`covariates` must be finite, one row for each of the {n} runs.")
     if statistic == "log ratio":
         values = np.log(values)
     in_a, exact = _assignments(n, n_a, seed)
@@ -133,8 +135,6 @@ def _balance(
 ) -> Float[np.ndarray, " draws"]:
     """Return Mahalanobis' distance of the arms' mean covariates for each assignment."""
     n = in_a.shape[1]
-    if len(covariates) != n or not np.isfinite(covariates).all():
-        raise ValueError(f"`covariates` must be finite, one row for each of the {n} runs.")
     centred = covariates - covariates.mean(axis=0)
     # Centred, the mean of b is -n_a / n_b times that of a.
     apart = in_a @ centred / n_a * (n / (n - n_a))
