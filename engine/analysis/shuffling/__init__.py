@@ -7,7 +7,13 @@ from engine.analysis.shuffling.optimum import optimum
 from engine.analysis.shuffling.prediction import Verdict, settling_time, verdict
 from engine.analysis.shuffling.reversal import LEAST_RATIO, Reading, differs, read, same, underpowered
 from engine.analysis.shuffling.risks import Optima, Risks, Sampled, distance, optima, risk, risks
-from engine.analysis.shuffling.separation import Certificate, Separability, one_against_rest, separability
+from engine.analysis.shuffling.separation import (
+    Certificate,
+    Separability,
+    one_against_rest,
+    separabilities,
+    separability,
+)
 from engine.analysis.shuffling.signed_rank import SignedRank, signed_rank
 from engine.analysis.shuffling.unpaired import UnpairedEffect, unpaired_effect
 from engine.analysis.shuffling.what_if import Judged, WhatIf, remarks, what_if
@@ -42,6 +48,7 @@ __all__ = [
     "risk",
     "risks",
     "same",
+    "separabilities",
     "separability",
     "settling_time",
     "signed_rank",

@@ -152,7 +152,7 @@ def distance(
     length = np.linalg.norm(to)
     if length == 0:
         raise ValueError("`to` must not be 0, which no distance can be a share of; got a zero optimum.")
-    found: Float[np.ndarray, "*steps"] = np.linalg.norm(M - to, axis=(-2, -1)) / length
+    found: Float[np.ndarray, "*steps"] = np.asarray(np.linalg.norm(M - to, axis=(-2, -1)) / length)
     return found
 
 

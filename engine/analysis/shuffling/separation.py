@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 from scipy.optimize import linprog
+from scipy.sparse import block_diag, hstack
 
 from engine.analysis.shuffling.margin import max_margin, sparse_margin
 
 ROUNDING = 1e-7
 """Margin, as a share of the longest example, below which the linear program cannot tell it from none."""
+TOGETHER = 640
+"""Examples in one linear program, unless a single problem has more."""
 _WITHIN = "within rounding of none: whether anything separates them cannot be told."
 
 
@@ -84,14 +88,65 @@ def separability(
     Source:
         Ji & Telgarsky 2019, section 2; Wu, Yun & Sra 2023, section 3.2.
     """
-    signed = _signed(features, labels, intercept)
-    length = np.linalg.norm(signed, axis=1)
-    # Neither scale nor repetition of an example changes the split, and both cost the program digits or time.
-    unit = signed[length > 0] / length[length > 0, None]
-    unique, which, times = np.unique(np.round(unit, 12), axis=0, return_inverse=True, return_counts=True)
+    return separabilities([(features, labels)], intercept, scale_trained)[0]
+
+
+def separabilities(
+    data: Sequence[tuple[Float[np.ndarray, "_ features"], Real[np.ndarray, " _"]]],
+    intercept: bool = False,
+    scale_trained: bool = False,
+) -> list[Separability]:
+    """Return what ``separability`` says of each of many data, by fewer and larger linear programs.
+
+    Small programs cost more to set up than to solve: 400 of 32 examples take 1.2 s one by one, 0.35 s in
+    programs of `TOGETHER` examples that do not touch each other.
+    """
+    problems = [_Problem.of(_signed(features, labels, intercept)) for features, labels in data]
+    found, first = list[Separability](), 0
+    while first < len(problems):
+        last, rows = first + 1, len(problems[first].unique)
+        while last < len(problems) and rows + len(problems[last].unique) <= TOGETHER:
+            rows += len(problems[last].unique)
+            last += 1
+        solved = _weights([problem.unique for problem in problems[first:last]])
+        found += [
+            _explained(problem, weights, intercept, scale_trained)
+            for problem, weights in zip(problems[first:last], solved, strict=True)
+        ]
+        first = last
+    return found
+
+
+class _Problem(NamedTuple):
+    """Signed examples, and their different directions: neither length nor repetition changes the split."""
+
+    signed: Float[np.ndarray, "examples inputs"]
+    length: Float[np.ndarray, " examples"]
+    unique: Float[np.ndarray, "different inputs"]
+    which: Int[np.ndarray, " nonzero"]
+    times: Int[np.ndarray, " different"]
+
+    @classmethod
+    def of(cls, signed: Float[np.ndarray, "examples inputs"]) -> _Problem:
+        length = np.linalg.norm(signed, axis=1)
+        # The example at its batch's mean is 0 but for rounding, which must not give it a direction.
+        nothing = length <= 1e-12 * length.max()
+        signed, length = np.where(nothing[:, None], 0.0, signed), np.where(nothing, 0.0, length)
+        unit = signed[length > 0] / length[length > 0, None]
+        return cls(
+            signed,
+            length,
+            *np.unique(np.round(unit, 12), axis=0, return_inverse=True, return_counts=True),
+        )
+
+
+def _explained(
+    problem: _Problem, weights: Float[np.ndarray, " different"], intercept: bool, scale_trained: bool
+) -> Separability:
+    """Return the split that the program's weights make, with what proves both of its parts."""
+    signed, length = problem.signed, problem.length
     alpha = np.ones(len(signed))
-    if len(unique):
-        alpha[length > 0] = (_weights(unique) / times)[which] / length[length > 0]
+    alpha[length > 0] = (weights / problem.times)[problem.which] / length[length > 0]
     separable = alpha == 0
     apart, rest = signed[separable], signed[~separable]
     if len(rest):
@@ -110,7 +165,7 @@ def separability(
     found = (sparse_margin if scale_trained else max_margin)(apart, rest)
     if found.margin < ROUNDING * length.max():
         caution = f"The examples are separable by a margin of {max(found.margin, 0.0):.2g}, {_WITHIN}"
-    width = features.shape[1]
+    width = signed.shape[1] - intercept
     offset = float(found.direction[width]) if intercept else 0.0
     return Separability(
         separable, found.direction[:width], found.margin, certificate, offset, intercept, caution
@@ -149,17 +204,24 @@ def _signed(
     return signed
 
 
-def _weights(rows: Float[np.ndarray, "examples features"]) -> Float[np.ndarray, " examples"]:
-    """Return alpha >= 0 with sum_i alpha_i z_i = 0 that is at least 1 on the bounded part and 0 elsewhere."""
-    n, d = rows.shape
+def _weights(
+    problems: Sequence[Float[np.ndarray, "_ inputs"]],
+) -> list[Float[np.ndarray, " _"]]:
+    """Return for each problem alpha >= 0 with sum_i alpha_i z_i = 0, at least 1 where bounded and else 0."""
+    sizes = [len(rows) for rows in problems]
+    n = sum(sizes)
+    if not n:
+        return [np.empty(0) for _ in problems]
+    apart = block_diag([rows.T for rows in problems], format="csc")
+    both: Any = hstack([apart, apart])  # scipy takes sparse matrices, its type stubs do not
     # alpha = capped + excess, of which only the capped part, at most 1, counts.
     program = linprog(
         np.r_[-np.ones(n), np.zeros(n)],
-        A_eq=np.hstack([rows.T, rows.T]),
-        b_eq=np.zeros(d),
+        A_eq=both,
+        b_eq=np.zeros(apart.shape[0]),
         bounds=np.c_[np.zeros(2 * n), np.r_[np.ones(n), np.full(n, np.inf)]],
     )
     if program.x is None:
         raise ArithmeticError(f"HiGHS found no split of {n} examples: {program.message}")
-    alpha: Float[np.ndarray, " examples"] = program.x[:n] + program.x[n:]
-    return np.where(program.x[:n] > 0.5, alpha, 0.0)
+    alpha = np.where(program.x[:n] > 0.5, program.x[:n] + program.x[n:], 0.0)
+    return np.split(alpha, np.cumsum(sizes)[:-1])

@@ -19,12 +19,14 @@ from engine.analysis.shuffling.batchings import (
 )
 from engine.analysis.shuffling.normalization import dataset, normalize
 from engine.analysis.shuffling.prediction import Kind, Verdict, verdict
-from engine.analysis.shuffling.separation import Separability, separability
+from engine.analysis.shuffling.separation import Separability, separabilities, separability
 
 ALL_UP_TO = 1000
 """Batchings up to which all are looked at."""
 DRAWS = 400
 """Random orders where there are more: a share is then known to 5 %."""
+AT_ONCE = 100
+"""Batchings between two reports of progress."""
 ROWS = 4096
 """Rows of the subsets that stand for all of Random Reshuffle's, where they are more; at least 200 subsets."""
 
@@ -129,16 +131,21 @@ def what_if(
         batchings = sampled_batchings(n, batch_size, draws, seed)
     # A batch is shared by many batchings, and so is its normalization.
     normalized: dict[tuple[int, ...], Float[np.ndarray, "batch features"]] = {}
-    judged = []
-    for done, (batches, orders) in enumerate(batchings.items()):
-        for batch in batches:
-            if batch not in normalized:
-                normalized[batch] = normalize(X[list(batch)], eps)
-        features = np.concatenate([normalized[batch] for batch in batches])
-        split = separability(features, labels[np.concatenate(batches)], intercept, scale_trained)
-        judged.append(Judged(batches, orders, split, verdict(split, *full)))
+    judged, ways = list[Judged](), list(batchings.items())
+    for first in range(0, len(ways), AT_ONCE):
+        some = ways[first : first + AT_ONCE]
+        data = []
+        for batches, _ in some:
+            for batch in batches:
+                if batch not in normalized:
+                    normalized[batch] = normalize(X[list(batch)], eps)
+            features = np.concatenate([normalized[batch] for batch in batches])
+            data.append((features, labels[np.concatenate(batches)]))
+        splits = separabilities(data, intercept, scale_trained)
+        for (batches, orders), split in zip(some, splits, strict=True):
+            judged.append(Judged(batches, orders, split, verdict(split, *full)))
         if progress is not None:
-            progress((done + 1) / len(batchings))
+            progress(len(judged) / len(ways))
     judged.sort(key=_badness, reverse=True)
     counts: dict[Kind, int] = {"bounded": 0, "no divergence": 0, "GD risk diverges": 0}
     for one in judged:

@@ -6,7 +6,7 @@ import pytest
 from scipy.linalg import null_space
 from scipy.optimize import linprog, minimize
 
-from engine.analysis.shuffling import dataset, one_against_rest, separability, verdict
+from engine.analysis.shuffling import dataset, one_against_rest, separabilities, separability, verdict
 from engine.analysis.shuffling.margin import max_margin, sparse_margin
 from engine.datasets import dataset as named
 
@@ -182,6 +182,12 @@ def test_a_batch_of_one_leaves_nothing_to_separate() -> None:
     assert not found.caution
 
 
+def test_the_rounding_of_a_mean_is_no_direction() -> None:
+    data = dataset(np.array([[0.1], [0.3], [0.2]]) * 3, np.array([-1, 1, 1]), 3, "gd")
+    assert 0 < abs(data.features[2, 0]) < 1e-12
+    np.testing.assert_array_equal(separability(*data).separable, [True, True, False])
+
+
 @pytest.mark.parametrize("tiny", [1e-8, 1e-10, 1e-13])
 def test_a_margin_within_rounding_is_said_to_be(tiny: float) -> None:
     features = np.array([[1.0, tiny], [-1.0, tiny]])
@@ -197,6 +203,17 @@ def test_each_class_is_split_from_the_rest() -> None:
     for one, split in found.items():
         signed = X * np.where(classes == one, 1, -1)[:, None]
         np.testing.assert_array_equal(split.separable, split_one_by_one(signed))
+
+
+def test_many_problems_together_are_each_by_itself() -> None:
+    rng = np.random.default_rng(6)
+    data = [(rng.normal(size=(n, 4)), rng.choice([-1, 1], n)) for n in (5, 9, 30, 700, 2, 8)]
+    data.append((np.zeros((3, 4)), np.ones(3)))
+    for found, (features, labels) in zip(separabilities(data, intercept=True), data, strict=True):
+        alone = separability(features, labels, intercept=True)
+        np.testing.assert_array_equal(found.separable, alone.separable)
+        assert found.margin == pytest.approx(alone.margin)
+        assert not found.caution
 
 
 def test_refuses_what_it_cannot_split() -> None:
