@@ -3,45 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, SupportsFloat
+from typing import SupportsFloat
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Real
 
-from engine.analysis.detours.delay import joint_delays, marginal_delays
-from engine.analysis.detours.randomization import Randomized, randomize, studentized
+from engine.analysis.detours.evidence import Evidence, weigh
+from engine.analysis.detours.prepared import (
+    MIN_RUNS,
+    PATIENCE,
+    Paths,
+    Prepared,
+    prepare,
+    require_matching,
+)
+from engine.analysis.detours.stability import stability
 from engine.analysis.detours.verdict import Detour, Measured, why_tested, why_untested
-from engine.analysis.detours.visits import Excess, Visits, beyond_exposure, visits
-from engine.analysis.survival import log_rank_scores, pseudo_values
+from engine.analysis.refits import Refits
 
-PATIENCE = 3
-MIN_RUNS = 3
 ALIKE = 0.8
 """Correlation of the visits to two states from which `joint_delays` no longer tells them apart."""
-Paths = Sequence[Int[np.ndarray, " _"]]
-
-
-class _Data(NamedTuple):
-    """Runs that can be used, each up to its convergence."""
-
-    positions: Int[np.ndarray, " runs"]
-    times: Float[np.ndarray, " runs"]
-    observed: Bool[np.ndarray, " runs"]
-    visits: Visits
-    tested: Int[np.ndarray, " tested"]
-    converged_untouched: Int[np.ndarray, " states"]
-
-
-class _Evidence(NamedTuple):
-    """Of the states tested, in order; draws of the bootstrap come without the data itself."""
-
-    test: Randomized
-    delay: Float[np.ndarray, " tested"]
-    delay_draws: Float[np.ndarray, "draws tested"]
-    joint: Float[np.ndarray, " tested"]
-    joint_draws: Float[np.ndarray, "draws tested"]
-    is_detour: Bool[np.ndarray, " tested"]
-    stability: Float[np.ndarray, " tested"]
 
 
 def find(
@@ -57,7 +38,7 @@ def find(
     confidence: float = 0.95,
     permutations: int = 4999,
     draws: int = 1000,
-    refits: Sequence[Paths] = (),
+    refits: Refits | None = None,
 ) -> list[Detour]:
     """Return the verdict on every state, in the order of their numbers.
 
@@ -84,8 +65,8 @@ def find(
         confidence: coverage of the intervals of the delays (bootstrap percentiles over runs).
         permutations: drawn for p.
         draws: of the bootstrap.
-        refits: paths of the same runs under other fits, states matched to these; stability is then the share
-            of refits in which a state is a detour, each judged as these paths are.
+        refits: of the same runs; the stability of a state is then its share of refits (see `stability`), and
+            otherwise that of bootstrap samples of the runs with the states held fixed.
 
     Raises:
         ValueError: runs that do not match, a state that does not exist, a number out of range, or fewer than
@@ -95,7 +76,7 @@ def find(
         Hu, Chen, Saphra & Cho 2023, section 3.4 (the idea); Peto & Peto 1972 (log-rank scores); the parts as
         named where they are computed.
     """
-    _check(paths, converged_at, n_states, steps)
+    require_matching(paths, converged_at, n_states, steps)
     for name, number, least in (
         ("patience", patience, 1),
         ("min_runs", min_runs, 2),
@@ -107,114 +88,23 @@ def find(
     for name, level in (("alpha", alpha), ("confidence", confidence)):
         if not 0.0 < level < 1.0:
             raise ValueError(f"`{name}` must be strictly between 0 and 1; got {level}.")
-    data = _prepare(paths, converged_at, n_states, steps, patience, min_runs)
-    evidence = _weigh(data, alpha, permutations, draws, seed)
-    stability = np.full(n_states, np.nan)
-    stability[data.tested] = evidence.stability
-    if refits:
-        times_found = np.zeros(n_states)
-        for refit in refits:
-            _check(refit, converged_at, n_states, steps)
-            again = _prepare(refit, converged_at, n_states, steps, patience, min_runs)
-            times_found[again.tested[_weigh(again, alpha, permutations, draws, seed).is_detour]] += 1
-        stability[data.tested] = times_found[data.tested] / len(refits)
+    data = prepare(paths, converged_at, n_states, steps, patience, min_runs)
+    evidence = weigh(data, alpha, permutations, draws, seed)
+    stable = np.full(n_states, np.nan)
+    stable[data.tested] = evidence.stability
+    if refits is not None:
+        rule = {"patience": patience, "min_runs": min_runs}
+        again = stability(refits, converged_at, n_states, seed, steps=steps, alpha=alpha, **rule)
+        stable[data.tested] = again[data.tested]
     return [
-        _verdict(data, evidence, state, float(stability[state]), alpha, confidence, min_runs, patience)
+        _verdict(data, evidence, state, float(stable[state]), alpha, confidence, min_runs, patience)
         for state in range(n_states)
     ]
 
 
-def _check(
-    paths: Paths,
-    converged_at: Sequence[SupportsFloat | None],
-    n_states: int,
-    steps: Sequence[Real[np.ndarray, " _"]] | None,
-) -> None:
-    if len(paths) != len(converged_at):
-        raise ValueError(
-            f"`converged_at` must have one entry per run; got {len(converged_at)} for {len(paths)} paths."
-        )
-    if sum(len(path) > 0 for path in paths) < 2:
-        raise ValueError("`paths` must hold at least two runs with rows.")
-    if steps is not None and list(map(len, steps)) != list(map(len, paths)):
-        raise ValueError("`steps` must have one step for each row of each path.")
-    for run, path in enumerate(paths):
-        if len(path) and not 0 <= path.min() <= path.max() < n_states:
-            raise ValueError(f"`paths[{run}]` must hold states 0 to {n_states - 1}; got {path.max()}.")
-    for run, step in enumerate(converged_at):
-        if step is not None and not np.isfinite(float(step)):
-            raise ValueError(f"`converged_at[{run}]` must be a step, or None for never; got {step}.")
-
-
-def _prepare(
-    paths: Paths,
-    converged_at: Sequence[SupportsFloat | None],
-    n_states: int,
-    steps: Sequence[Real[np.ndarray, " _"]] | None,
-    patience: int,
-    min_runs: int,
-) -> _Data:
-    positions, times, before = [], [], []
-    for run, (path, step) in enumerate(zip(paths, converged_at, strict=True)):
-        if not len(path):
-            continue
-        at = np.arange(len(path)) if steps is None else steps[run]
-        positions.append(run)
-        times.append(float(at[-1] if step is None else step))
-        before.append(path if step is None else path[at < float(step)])
-    observed = np.array([converged_at[run] is not None for run in positions])
-    found = visits(before, n_states, patience, min_runs)
-    untouched = (observed[:, None] & ~found.touched).sum(axis=0)
-    tested = np.flatnonzero((found.visited.sum(axis=0) >= min_runs) & (untouched >= min_runs))
-    return _Data(np.array(positions), np.array(times), observed, found, tested, untouched)
-
-
-def _weigh(data: _Data, alpha: float, permutations: int, draws: int, seed: int) -> _Evidence:
-    n, tested = len(data.times), data.tested
-    if not len(tested):
-        nothing, none = np.zeros(0), np.zeros((draws, 0))
-        test = Randomized(nothing, nothing, nothing, nothing, np.inf)
-        return _Evidence(test, nothing, none, nothing, none, np.zeros(0, dtype=bool), nothing)
-    visited = data.visits.visited[:, tested]
-    here = data.visits._replace(
-        visited=visited,
-        entries=data.visits.entries[:, tested],
-        exposure=data.visits.exposure[:, tested],
-    )
-    itself = np.ones((1, n))
-    excess = beyond_exposure(here, itself)
-    scores = log_rank_scores(data.times, data.observed)
-    test = randomize(scores, excess, permutations, alpha, seed)
-    drawn = np.random.default_rng([seed, 2]).integers(n, size=(draws, n))
-    counts = (drawn[:, :, None] == np.arange(n)).sum(axis=1).astype(float)
-    again = beyond_exposure(here, counts)
-    restricted = pseudo_values(data.times, data.observed, float(data.times.max()))
-    joint, joint_draws = np.empty(len(tested)), np.empty((draws, len(tested)))
-    for k in range(len(tested)):
-        # Only a state whose visitors are late can be to blame. One that early runs reach follows from their
-        # being early: held fixed, it would hide what made the others late.
-        kept = np.flatnonzero((test.statistic > 0) | (np.arange(len(tested)) == k))
-        own = int(np.flatnonzero(kept == k)[0])
-        part = visited[:, kept]
-        joint[k] = joint_delays(restricted, part, excess.visits[:, :, kept], itself)[0, own]
-        joint_draws[:, k] = joint_delays(restricted, part, again.visits[:, :, kept], counts)[:, own]
-    is_detour = (test.p_adjusted <= alpha) & ((joint_draws > 0).mean(axis=0) >= 1 - alpha)
-    picked = Excess(*(np.take_along_axis(part, drawn[:, :, None], axis=1) for part in again))
-    resampled = studentized(scores[drawn], picked)
-    return _Evidence(
-        test,
-        marginal_delays(data.times, data.observed, visited, itself)[0],
-        marginal_delays(data.times, data.observed, visited, counts),
-        joint,
-        joint_draws,
-        is_detour,
-        ((resampled >= test.critical) & (joint_draws > 0)).mean(axis=0),
-    )
-
-
 def _verdict(
-    data: _Data,
-    evidence: _Evidence,
+    data: Prepared,
+    evidence: Evidence,
     state: int,
     stability: float,
     alpha: float,
@@ -266,7 +156,7 @@ def _verdict(
     )
 
 
-def _shared(data: _Data, state: int) -> str:
+def _shared(data: Prepared, state: int) -> str:
     """Return with which other states this one shares its joint delay, in a sentence."""
     tested = data.visits.visited[:, data.tested].astype(float)
     ours = data.visits.visited[:, state].astype(float)

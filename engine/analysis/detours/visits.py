@@ -40,18 +40,29 @@ def stays(path: Int[np.ndarray, " steps"], patience: int = 1) -> list[Stay]:
     Stretches shorter than the patience are passed over, and what they interrupt counts as one stretch of the
     rows that are left.
     """
-    if not len(path):
-        return []
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(path)) + 1])
-    lengths = np.diff(np.concatenate([starts, [len(path)]]))
-    found: list[Stay] = []
-    for start, rows in zip(starts[lengths >= patience], lengths[lengths >= patience], strict=True):
-        state = int(path[start])
-        if found and found[-1].state == state:
-            found[-1] = found[-1]._replace(rows=found[-1].rows + int(rows))
-        else:
-            found.append(Stay(state, int(start), int(rows)))
-    return found
+    _, state, start, rows = _stretches([path], patience)
+    return [Stay(*each) for each in zip(state.tolist(), start.tolist(), rows.tolist(), strict=True)]
+
+
+def _stretches(
+    paths: Sequence[Int[np.ndarray, " _"]], patience: int
+) -> tuple[Int[np.ndarray, " stays"], ...]:
+    """Return run, state, first row and length of the stays of all runs, run by run and in order."""
+    lengths = np.array([len(path) for path in paths], dtype=int)
+    begins = np.cumsum(lengths) - lengths
+    flat = np.concatenate([*paths, np.zeros(0, dtype=int)])
+    changes = np.concatenate([begins[lengths > 0], np.flatnonzero(np.diff(flat)) + 1])
+    starts = np.unique(changes)
+    run = np.repeat(np.arange(len(paths)), lengths)[starts]
+    rows = np.diff(starts, append=len(flat))
+    long = rows >= patience
+    starts, run, rows = starts[long], run[long], rows[long]
+    state = flat[starts].astype(int)
+    new = np.ones(len(starts), dtype=bool)
+    new[1:] = (np.diff(run) != 0) | (np.diff(state) != 0)
+    first = np.flatnonzero(new)
+    merged = np.add.reduceat(rows, first) if len(first) else rows
+    return run[first], state[first], (starts - begins[run])[first], merged
 
 
 def visits(paths: Sequence[Int[np.ndarray, " _"]], n_states: int, patience: int, min_runs: int) -> Visits:
@@ -72,41 +83,36 @@ def visits(paths: Sequence[Int[np.ndarray, " _"]], n_states: int, patience: int,
         patience: consecutive rows that make a visit.
         min_runs: runs that make a choice.
     """
-    shape = (len(paths), n_states)
-    split = [stays(path, patience) for path in paths]
-    visited, touched = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-    for run, path in enumerate(paths):
-        touched[run, path] = True
-        visited[run, [stay.state for stay in split[run]]] = True
+    n_runs = len(paths)
+    run, at, _, rows = _stretches(paths, patience)
+    ends = np.bincount(run, minlength=n_runs)
+    index = np.arange(len(run)) - np.repeat(np.cumsum(ends) - ends, ends)
+    visited, touched = np.zeros((n_runs, n_states), dtype=bool), np.zeros((n_runs, n_states), dtype=bool)
+    visited[run, at] = True
+    touched[_stretches(paths, 1)[:2]] = True
     choice = (~visited).T.astype(int) @ visited.astype(int) >= min_runs
-    entries, exposure = np.zeros((*shape, n_states + 1)), np.zeros((*shape, n_states + 1))
+    entries = np.zeros((n_runs, n_states, n_states + 1))
+    exposure = np.zeros_like(entries)
     exposure[:, :, n_states] = 1
     for state in range(n_states):
-        arrivals = [_arrival(run_stays, state) for run_stays in split]
-        returned = 0
-        for run, (run_stays, arrival) in enumerate(zip(split, arrivals, strict=True)):
-            if arrival < len(run_stays):
-                before = (s.state for s in reversed(run_stays[:arrival]) if choice[state, s.state])
-                source = next(before, n_states)
-                entries[run, state, source] = 1
-                returned += any(stay.state == source for stay in run_stays[arrival:])
-        excursion = 2 * returned > entries[:, state].sum()
-        for run, (run_stays, arrival) in enumerate(zip(split, arrivals, strict=True)):
-            for index, stay in enumerate(run_stays[:arrival]):
-                if not choice[state, stay.state]:
-                    continue
-                if excursion:
-                    # Too near to its end, a visit would not have been long enough to count.
-                    rows = stay.rows if index + 1 == arrival < len(run_stays) else stay.rows - patience
-                    exposure[run, state, stay.state] += max(0, rows)
-                else:
-                    exposure[run, state, stay.state] += index + 1 < len(run_stays)
+        arrival = ends.copy()
+        np.minimum.at(arrival, run[at == state], index[at == state])
+        arrived = arrival < ends
+        before = np.flatnonzero((index < arrival[run]) & choice[state, at])
+        latest = np.full(n_runs, -1)
+        np.maximum.at(latest, run[before], before)
+        source = np.where(latest < 0, n_states, at[latest] if len(at) else n_states)
+        entries[arrived, state, source[arrived]] = 1
+        back = (index >= arrival[run]) & (at == source[run])
+        returned = len(np.unique(run[back]))
+        if 2 * returned > arrived.sum():
+            # Too near to its end, a visit would not have been long enough to count.
+            cut = np.where((index + 1 == arrival[run]) & arrived[run], 0, patience)
+            opportunities = np.maximum(0, rows - cut)
+        else:
+            opportunities = (index + 1 < ends[run]).astype(int)
+        np.add.at(exposure[:, state], (run[before], at[before]), opportunities[before])
     return Visits(visited, touched, entries, exposure)
-
-
-def _arrival(run_stays: list[Stay], state: int) -> int:
-    """Return the position of the first stay in a state; the number of stays if there is none."""
-    return next((index for index, stay in enumerate(run_stays) if stay.state == state), len(run_stays))
 
 
 class Excess(NamedTuple):

@@ -156,14 +156,6 @@ class TestOptional:
 
 
 class TestStability:
-    def test_of_refits_is_the_share_that_agree(self, worlds) -> None:  # type: ignore[no-untyped-def]
-        world = worlds.planted(0)
-        merged = [np.where(path == DETOUR, PLATEAU, path) for path in world.paths]
-        refits = [world.paths, world.paths, merged, world.paths]
-        found = find(world.paths, world.converged_at, 10, refits=refits, **FAST)
-        assert (found[DETOUR].is_detour, found[DETOUR].stability) == (True, 0.75)
-        assert np.isnan(found[PLATEAU].stability)
-
     def test_of_resamples_is_low_where_the_verdict_hangs_by_a_thread(self, worlds) -> None:  # type: ignore[no-untyped-def]
         def stability(delay: float) -> float:
             world = worlds.planted(3, delay=delay)
