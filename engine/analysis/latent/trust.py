@@ -16,6 +16,8 @@ from engine.analysis.latent.model import LatentModel, decode_rows
 from engine.analysis.latent.parameters import COVARIANCE_FLOOR, Parameters
 from engine.analysis.latent.preparation import DIVERGED, MIN_ROWS, Cut, is_constant
 
+ENOUGH_ROWS = 30
+"""Rows of the longest run that thinning must leave for it to be advised."""
 AUTOCORRELATED = 0.3
 """Median lag-1 correlation within states from which K is likely too high: at 0.7 a true 4 became 6 to 8."""
 HIT = 1e-3
@@ -143,6 +145,17 @@ def decorrelation(autocorrelation: float) -> int:
     return max(2, math.ceil(math.log(0.2) / math.log(min(autocorrelation, 0.999))))
 
 
+def advised_thinning(autocorrelation: float, rows: int) -> int | None:
+    """Return one row in how many leaves neighbours uncorrelated; None where too few would be left.
+
+    Args:
+        autocorrelation: at lag 1 within states, the median over metrics.
+        rows: of the longest run.
+    """
+    apart = decorrelation(autocorrelation)
+    return apart if rows >= ENOUGH_ROWS * apart else None
+
+
 def doubts_about_data(
     model: LatentModel,
     rows: list[Float[np.ndarray, "_ features"]],
@@ -253,10 +266,16 @@ def doubts_about_model(
             doubts.append(f"State {state} is visited by a single run.")
     typical = float(np.median(autocorrelation))
     if typical > AUTOCORRELATED:
+        apart = advised_thinning(typical, max(map(len, paths), default=0))
+        remedy = (
+            f"fit again with one row in {model.scaling.every * apart}."
+            if apart
+            else "no thinning would leave enough rows, so read the states as sections of a drift; how many there "
+            "are says how finely it is cut."
+        )
         doubts.append(
             f"Within states neighbouring rows still correlate (median over metrics {typical:.2f} at lag 1; "
-            f"the model assumes 0). Likelihood and BIC then choose too many states: fit again with one row "
-            f"in {model.scaling.every * decorrelation(typical)}."
+            f"the model assumes 0). Likelihood and BIC then choose too many states: {remedy}"
         )
     equal = [each.agreement for each in rivals if each.shortfall <= HIT]
     if equal and min(equal) < 1 - DISAGREEMENT:

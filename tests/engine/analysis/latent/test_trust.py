@@ -8,6 +8,7 @@ from engine.analysis.latent.estimation import Estimate
 from engine.analysis.latent.model import decode_rows
 from engine.analysis.latent.parameters import Parameters
 from engine.analysis.latent.trust import (
+    advised_thinning,
     decorrelation,
     doubts_about_fit,
     doubts_about_model,
@@ -195,3 +196,10 @@ def test_a_metric_resting_on_the_floor_is_told() -> None:
         runs.append(run)
     warnings = fit(runs, ["noise", "jump"], n_states=[2], restarts=3).trust.warnings
     assert any("variances rest on the floor" in each for each in warnings)
+
+
+def test_thinning_is_advised_where_it_leaves_enough_rows() -> None:
+    apart = decorrelation(0.7)
+    assert apart > 1
+    assert advised_thinning(0.7, 30 * apart) == apart
+    assert advised_thinning(0.7, 30 * apart - 1) is None
