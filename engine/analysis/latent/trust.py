@@ -270,8 +270,8 @@ def doubts_about_model(
         remedy = (
             f"fit again with one row in {model.scaling.every * apart}."
             if apart
-            else "no thinning would leave enough rows, so read the states as sections of a drift; how many there "
-            "are says how finely it is cut."
+            else "no thinning would leave enough rows, so read the states as sections of a drift; how many "
+            "there are says how finely it is cut."
         )
         doubts.append(
             f"Within states neighbouring rows still correlate (median over metrics {typical:.2f} at lag 1; "
