@@ -12,7 +12,7 @@ import streamlit as st
 
 from data.rows import JobRow, MetricRow, RunRow, StudyRow
 from data.store import Store
-from data.traces import Axis, Thinned
+from data.traces import Axis, Direction, RunMatrix, Thinned
 from engine.analysis.shuffling import Effect, paired_effect
 from engine.studies import Verdict
 from engine.studies import verdict as verdict_of
@@ -21,6 +21,8 @@ _BY_ROOT: dict[str | type, Any] = {Store: lambda store: str(store.root)}
 ACTIVE = ("queued", "running")
 Names = tuple[str, ...] | None
 Seeds = tuple[int, ...] | None
+Events = tuple[tuple[int, int], ...] | None
+"""Run and step of an event from which x is counted."""
 
 
 def arm_names(study: StudyRow, runs: Sequence[RunRow]) -> list[str]:
@@ -53,11 +55,13 @@ def thin(
     last: float | None,
     points: int,
     window: int,
+    events: Events = None,
 ) -> Thinned:
     """Return the points to draw for each run: see `Traces.thin`."""
     return store.traces.thin(
-        study, metric, x=x, arms=arms, seeds=seeds, first=first, last=last, points=points, window=window
-    )
+        study, metric, x=x, arms=arms, seeds=seeds, first=first, last=last, points=points, window=window,
+        events=None if events is None else dict(events),
+    )  # fmt: skip
 
 
 @st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)
@@ -70,9 +74,22 @@ def bands(
     arms: Names,
     first: float | None,
     last: float | None,
+    events: Events = None,
 ) -> pd.DataFrame:
     """Return the bands of whole arms: see `Traces.bands`."""
-    return store.traces.bands(study, metric, x=x, arms=arms, first=first, last=last, points=200)
+    moments = None if events is None else dict(events)
+    return store.traces.bands(
+        study, metric, x=x, arms=arms, first=first, last=last, points=200, events=moments
+    )
+
+
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)
+def crossings(
+    store: Store, version: str, study: str, metric: str, threshold: float, direction: Direction, patience: int
+) -> tuple[tuple[int, int], ...]:
+    """Return run and step of every run that crosses a threshold: see `Traces.crossings`."""
+    found = store.traces.crossings(study, metric, threshold, direction, patience).dropna(subset=["step"])
+    return tuple(zip(found["run"].tolist(), found["step"].tolist(), strict=True))
 
 
 @st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)
@@ -112,3 +129,9 @@ def verdict(store: Store, version: str, study: StudyRow) -> Verdict | None:
 def _verdict(store: Store, version: str, study: str, runs: tuple[tuple[int, str], ...]) -> Verdict | None:
     judge = verdict_of(study)
     return None if judge is None else judge(store)
+
+
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_BY_ROOT)
+def matrices(store: Store, version: str, study: str, metric: str) -> list[RunMatrix]:
+    """Return a metric of each run on an even grid of at most 1,000 measured points: see `Traces.matrices`."""
+    return store.traces.matrices(study, [metric])

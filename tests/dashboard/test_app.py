@@ -21,7 +21,14 @@ def test_the_app_loads_neither_torch_nor_hmmlearn():
 
 def test_views_are_found_by_listing_and_each_states_its_question():
     found = package.views()
-    assert [view.name for view in found] == ["studies", "runs", "traces", "latent_states", "shuffling"]
+    assert [view.name for view in found] == [
+        "studies",
+        "runs",
+        "traces",
+        "latent_states",
+        "detours",
+        "shuffling",
+    ]
     assert all(view.question.endswith("?") for view in found)
 
 
