@@ -73,9 +73,7 @@ def resumable(store: Store) -> list[JobRow]:
 
     One that failed before it had any runs counts until its study is trained again.
     """
-    waiting = {
-        run.job for run in store.catalog.runs(archived=True) if run.status in ("stopped", "failed", "queued")
-    }
+    waiting = {run.job for run in store.catalog.run_states() if run.status in ("stopped", "failed", "queued")}
     trainings = [job for job in store.catalog.jobs() if job.kind == "train"]
     last = {job.study: job.id for job in sorted(trainings, key=lambda job: job.id)}
     waiting |= {job.id for job in trainings if job.status == "failed" and last[job.study] == job.id}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Source = Literal["engine", "upload"]
 RunStatus = Literal["queued", "running", "done", "diverged", "stopped", "failed"]
@@ -49,6 +49,18 @@ class RunRow:
     note: str
     archived_at: datetime | None
     deleted_at: datetime | None
+
+
+class RunState(NamedTuple):
+    """How far a run is: what a count of runs needs of it."""
+
+    id: int
+    study: str
+    job: int
+    arm: str
+    seed: int
+    status: RunStatus
+    steps: int
 
 
 @dataclass(frozen=True)

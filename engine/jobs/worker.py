@@ -20,6 +20,7 @@ from data.rows import JobRow
 from data.store import Store
 from engine.jobs.progress import Ending, Progress, duration
 from engine.jobs.queue import end, seal
+from engine.jobs.verdicts import judged
 
 _HEARTBEAT_S = 1.0
 _POLL_S = 1.0
@@ -152,7 +153,17 @@ def carry_out(store: Store, job: JobRow, stop: Stop, show: Show | None = None) -
             raise told from error
         raise
     store.catalog.finish_job(job.id, ending.status, result=ending.result)
+    if job.kind == "train":
+        _judge(store, job)
     return store.catalog.job(job.id)
+
+
+def _judge(store: Store, job: JobRow) -> None:
+    """Have the study's verdict ready before somebody asks for it."""
+    try:
+        judged(store, job.study)
+    except LabError as error:
+        log.warning("Job %d is done; its study cannot be judged: %s", job.id, error)
 
 
 def _run(store: Store, job: JobRow, progress: Progress) -> Ending:

@@ -312,3 +312,20 @@ def test_a_crowd_of_processes_meets_no_lock_error(lab: Lab) -> None:
     assert sum(int(said) for said, _ in answers) == 40
     assert len(lab.catalog.runs(current=False)) == 160
     assert len(lab.catalog.runs()) == 40
+
+
+def test_states_of_runs_are_those_of_the_runs_that_count(lab: Lab) -> None:
+    first, second = lab.job(), lab.job("other")
+    lab.runs(first, {"SS": 2, "RR": 1})
+    ids = lab.runs(second, {"SS": 1}, "other")
+    again = lab.runs(lab.job(), {"SS": 1})
+    lab.catalog.archive_runs([1])
+    lab.catalog.delete_runs([3])
+    lab.catalog.update_runs([{"id": again[0], "status": "done"}])
+    for name in ("study", "other", None):
+        runs = {run.id: run for run in lab.catalog.runs(name, archived=True)}
+        states = lab.catalog.run_states(name)
+        assert [state.id for state in states] == sorted(runs)
+        for state in states:
+            assert state == tuple(getattr(runs[state.id], field) for field in state._fields)
+    assert [state.study for state in lab.catalog.run_states("other")] == ["other"] * len(ids)
