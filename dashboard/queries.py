@@ -3,6 +3,7 @@
 Every cache here is bounded, keyed on the data's version and never on a frame; sessions share the answers.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,14 +11,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from data.rows import JobRow, MetricRow, RunRow, StudyRow
+from data.rows import JobRow, MetricRow, RunRow, RunState, StudyRow
 from data.store import Store
 from data.traces import Axis, Direction, RunMatrix, Thinned
 from engine.analysis.shuffling import Effect, paired_effect
+from engine.jobs.verdicts import judged
 from engine.studies import Verdict
-from engine.studies import verdict as verdict_of
 
-_BY_ROOT: dict[str | type, Any] = {Store: lambda store: str(store.root)}
+BY_ROOT: dict[str | type, Any] = {Store: lambda store: str(store.root)}
 ACTIVE = ("queued", "running")
 Names = tuple[str, ...] | None
 Seeds = tuple[int, ...] | None
@@ -25,7 +26,7 @@ Events = tuple[tuple[int, int], ...] | None
 """Run and step of an event from which x is counted."""
 
 
-def arm_names(study: StudyRow, runs: Sequence[RunRow]) -> list[str]:
+def arm_names(study: StudyRow, runs: Sequence[RunRow | RunState]) -> list[str]:
     """Return every arm of a study in the study's order, which fixes the arms' colours."""
     named = [str(arm["name"]) for arm in study.config.get("arms", [])]
     return named + sorted({run.arm for run in runs} - set(named))
@@ -42,7 +43,7 @@ def metrics(store: Store, study: str) -> dict[str, MetricRow]:
     return {metric.name: metric for metric in store.catalog.metrics(study)}
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=BY_ROOT)
 def thin(
     store: Store,
     version: str,
@@ -64,7 +65,7 @@ def thin(
     )  # fmt: skip
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=BY_ROOT)
 def bands(
     store: Store,
     version: str,
@@ -83,7 +84,7 @@ def bands(
     )
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=BY_ROOT)
 def crossings(
     store: Store, version: str, study: str, metric: str, threshold: float, direction: Direction, patience: int
 ) -> tuple[tuple[int, int], ...]:
@@ -92,13 +93,13 @@ def crossings(
     return tuple(zip(found["run"].tolist(), found["step"].tolist(), strict=True))
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=BY_ROOT)
 def last(store: Store, version: str, study: str, names: tuple[str, ...], share: float = 0.1) -> pd.DataFrame:
     """Return each run's mean over the last share of its measured points: see `Traces.last`."""
     return store.traces.last(study, list(names), share=share)
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=BY_ROOT)
 def pairs(store: Store, version: str, study: str, metric: str, a: str, b: str) -> pd.DataFrame:
     """Return the seeds that both arms trained, with each arm's final level: seed, a, b."""
     levels = last(store, version, study, (metric,))[["arm", "seed", "value"]]
@@ -107,7 +108,7 @@ def pairs(store: Store, version: str, study: str, metric: str, a: str, b: str) -
     return left.merge(right, on="seed").sort_values("seed", ignore_index=True)
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_BY_ROOT)
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=BY_ROOT)
 def effect(store: Store, version: str, study: str, metric: str, a: str, b: str) -> Effect | None:
     """Return the paired effect of arm `a` against `b`; None with fewer than two usable seeds."""
     table = pairs(store, version, study, metric, a, b)
@@ -116,22 +117,25 @@ def effect(store: Store, version: str, study: str, metric: str, a: str, b: str) 
     return paired_effect(left, right, seed=0) if usable.sum() >= 2 else None
 
 
-def verdict(store: Store, version: str, study: StudyRow) -> Verdict | None:
-    """Return what the runs say of the study's claim; None where it has no verdict or no runs."""
-    runs = store.catalog.runs(study.name, archived=True)
-    if not runs or study.source != "engine":
+def verdict(store: Store, version: str, study: StudyRow, states: Sequence[RunState]) -> Verdict | None:
+    """Return what the runs say of the study's claim; None where it has no verdict or no runs.
+
+    Raises:
+        LabError: what the verdict needs is gone, for example a file of data.
+    """
+    if not states or study.source != "engine":
         return None
     # A run may come to its end without a new row, and then counts.
-    return _verdict(store, version, study.name, tuple((run.id, run.status) for run in runs))
+    ended = hashlib.blake2b(repr([(run.id, run.status) for run in states]).encode()).hexdigest()
+    return _verdict(store, version, study.name, ended)
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=_BY_ROOT)
-def _verdict(store: Store, version: str, study: str, runs: tuple[tuple[int, str], ...]) -> Verdict | None:
-    judge = verdict_of(study)
-    return None if judge is None else judge(store)
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=BY_ROOT)
+def _verdict(store: Store, version: str, study: str, ended: str) -> Verdict | None:
+    return judged(store, study)
 
 
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=_BY_ROOT)
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs=BY_ROOT)
 def matrices(store: Store, version: str, study: str, metric: str) -> list[RunMatrix]:
     """Return a metric of each run on an even grid of at most 1,000 measured points: see `Traces.matrices`."""
     return store.traces.matrices(study, [metric])

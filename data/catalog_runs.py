@@ -151,7 +151,7 @@ class RunCatalog(Database):
     def run_states(self, study: str | None = None) -> list[RunState]:
         """Return how far every run that counts is, archived ones too, by id.
 
-        Costs a twentieth of `runs`, whose configurations and last values are many.
+        Costs a tenth of `runs`, whose configurations and last values are many.
         """
         runs = tables.runs.c
         table = _ranked(study, *(runs[name] for name in RunState._fields))

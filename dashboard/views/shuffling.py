@@ -137,7 +137,8 @@ def _said(found: Reading, control: Reading | None) -> None:
 
 def _claim(lab: Lab, choice: Choice, version: str) -> None:
     """Say what the study's own verdict is, whichever arms are chosen here."""
-    found = queries.verdict(lab.store, version, choice.study)
+    states = lab.store.catalog.run_states(choice.study.name)
+    found = queries.verdict(lab.store, version, choice.study, states)
     if found is not None:
         training = any(job.kind == "train" for job in queries.active_jobs(lab.store, choice.study.name))
         st.caption(

@@ -1,21 +1,21 @@
-"""The studies of this lab, one card each."""
+"""The studies of this lab, one card each, and those that could be trained."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import claims, queries
-from dashboard.charts import sparkline
+from dashboard import claims, queries, trainable
 from dashboard.lab import Lab
 from dashboard.links import link
 from dashboard.live import live
+from dashboard.pictures import picture
 from dashboard.training import COMMAND, job_card, resumable, resume_card, train_button
 from dashboard.welcome import welcome
-from dashboard.wording import ago, count, duration, interval, p_value, significant
-from data.rows import RunRow, StudyRow
-from engine.jobs.request import measured_seconds, request
-from engine.studies import studies
+from dashboard.wording import ago, count, interval, p_value, significant
+from data.errors import LabError
+from data.rows import JobRow, RunState, StudyRow
 
 TITLE = "Studies"
 ICON = ":material/science:"
@@ -34,33 +34,38 @@ STATUS = {
 
 def render(lab: Lab) -> None:
     """Show a card for each study; while a job works, the page follows it."""
-    if not lab.store.catalog.studies():
+    if lab.store.catalog.studies():
+        live(lab, None, lambda: _cards(lab))
+    else:
         welcome(lab)
-        return
-    live(lab, None, lambda: _cards(lab))
+        trainable.show([], [])
 
 
 def _cards(lab: Lab) -> None:
-    for job in queries.active_jobs(lab.store):
+    jobs, studies = lab.store.catalog.jobs(), lab.store.catalog.studies()
+    states = defaultdict[str, list[RunState]](list)
+    for state in lab.store.catalog.run_states():
+        states[state.study].append(state)
+    active = queries.active_jobs(lab.store)
+    for job in active:
         job_card(lab, job)
     for job in resumable(lab.store):
         resume_card(lab, job)
-    for study in sorted(lab.store.catalog.studies(), key=lambda row: row.created_at, reverse=True):
-        _card(lab, study)
-    if not queries.active_jobs(lab.store) and all(
-        row.source != "engine" for row in lab.store.catalog.studies()
-    ):
+    for study in sorted(studies, key=lambda row: row.created_at, reverse=True):
+        _card(lab, study, states[study.name], jobs)
+    if not active and all(row.source != "engine" for row in studies):
         train_button(lab.access, "studies.train", lab)
         st.code(COMMAND, language="bash")
+    trainable.show([study.name for study in studies], jobs)
 
 
-def _card(lab: Lab, study: StudyRow) -> None:
-    runs = lab.store.catalog.runs(study.name, archived=True)
+def _card(lab: Lab, study: StudyRow, runs: list[RunState], jobs: Sequence[JobRow]) -> None:
     arms = queries.arm_names(study, runs)
+    changed = study.name.partition("@")[2].replace(",", ", ")
     with st.container(border=True, key=f"study.{study.name}"):
-        words, picture = st.columns([1.25, 1], gap="large")
+        words, drawing = st.columns([1.25, 1], gap="large")
         with words:
-            st.subheader(study.title, anchor=False)
+            st.subheader(f"{study.title} with `{changed}`" if changed else study.title, anchor=False)
             st.markdown(_badges(runs))
             st.markdown(study.claim)
             seeds = len({run.seed for run in runs}) or int(study.config.get("seeds", 0))
@@ -68,28 +73,26 @@ def _card(lab: Lab, study: StudyRow) -> None:
             parts = [f"{count(len(arms), 'arm')} × {count(seeds, 'seed')}"]
             parts += [count(steps, "step")] if steps else []
             st.caption(" · ".join([*parts, f"`{study.name}`", f"begun {ago(study.created_at)}"]))
-            if told := _origin(lab, study):
+            if told := _origin(study, jobs):
                 st.caption(told)
             _links(study)
         version = lab.store.traces.version(study.name)
-        with picture:
+        with drawing:
             _picture(lab, study, arms, version)
-        _verdict(lab, study, version)
+        training = any(
+            job.kind == "train" and job.status in queries.ACTIVE for job in jobs if job.study == study.name
+        )
+        _verdict(lab, study, version, runs, training)
 
 
-def _origin(lab: Lab, study: StudyRow) -> str:
+def _origin(study: StudyRow, jobs: Sequence[JobRow]) -> str:
     """Say whose claim it is and what a training takes; nothing where neither is known."""
-    base, _, changed = study.name.partition("@")
     source = str(study.config.get("source", ""))
-    if study.source != "engine" or base not in studies():
+    base, _, changed = study.name.partition("@")
+    if study.source != "engine" or base not in trainable.names():
         return source
-    measured = None if changed else measured_seconds(request(base), lab.store.catalog.jobs())
-    if measured is not None:
-        return f"{source} · trained in {duration(measured[0])} here".removeprefix(" · ")
-    expected = study.config.get("expected_seconds")
-    if not expected:
-        return source
-    return f"{source} · about {duration(expected)} on 2 cores".removeprefix(" · ")
+    took = trainable.seconds_told(base, [] if changed else jobs, study.config.get("expected_seconds"))
+    return " · ".join(part for part in (source, took) if part)
 
 
 def _links(study: StudyRow) -> None:
@@ -101,7 +104,7 @@ def _links(study: StudyRow) -> None:
             link("shuffling", "Shuffling", ":material/shuffle:", study=study.name)
 
 
-def _badges(runs: list[RunRow]) -> str:
+def _badges(runs: Sequence[RunState]) -> str:
     if not runs:
         return ":gray-badge[no runs]"
     counted = Counter[str](run.status for run in runs)
@@ -112,31 +115,29 @@ def _badges(runs: list[RunRow]) -> str:
 
 def _picture(lab: Lab, study: StudyRow, arms: list[str], version: str) -> None:
     known = queries.metrics(lab.store, study.name)
-    if not known:
+    metric = known.get(claims.FULL) or next(iter(known.values()), None)
+    drawn = metric and picture(lab.store, version, study.name, metric.name, metric.log, tuple(arms))
+    if not metric or not drawn:
         st.caption("Nothing has been measured yet.")
         return
-    metric = known.get(claims.FULL) or next(iter(known.values()))
-    frame = queries.bands(lab.store, version, study.name, metric.name, "step", None, None, None)
-    if frame.empty:
-        st.caption("Nothing has been measured yet.")
-        return
-    lows = ", ".join(
-        f"{arm} {group['median'].iloc[-1]:.3g}" for arm, group in frame.groupby("arm", sort=False)
-    )
-    st.altair_chart(
-        sparkline.chart(frame, arms, metric.log),
+    st.vega_lite_chart(
+        drawn.drawn,
+        drawn.spec,
         width="stretch",
         key=f"studies.picture.{study.name}",
-        alt=f"{metric.label} of {study.title} over training, median over seeds; at the end: {lows}.",
+        alt=f"{metric.label} of {study.title} over training, median over seeds; at the end: {drawn.ends}.",
     )
     st.caption(f"{metric.label} over training: median of each arm's seeds, with the middle half shaded.")
 
 
-def _verdict(lab: Lab, study: StudyRow, version: str) -> None:
-    found = queries.verdict(lab.store, version, study)
+def _verdict(lab: Lab, study: StudyRow, version: str, runs: Sequence[RunState], training: bool) -> None:
+    try:
+        found = queries.verdict(lab.store, version, study, runs)
+    except LabError as error:  # of this study alone: the other cards stand
+        st.warning(f"**{error.title}.** {error.message} {error.remedy}", icon=":material/help:")
+        return
     if found is None:
         return
-    training = any(job.kind == "train" for job in queries.active_jobs(lab.store, study.name))
     st.markdown(
         f"{claims.badge(found, training)} {found.sentence}",
         help="Of the runs that came to their end. Where arms are compared they are paired by seed; p is "

@@ -2,10 +2,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+import streamlit as st
 
 from data.store import open_store
-from engine.jobs import queue
-from engine.studies import study
+from engine.jobs import queue, verdicts
+from engine.studies import studies, study
 from tests.dashboard.conftest import words
 from tests.engine.studies.synthetic import record
 
@@ -81,6 +82,63 @@ def test_any_study_is_judged_by_its_own_verdict_once_its_runs_came_to_their_end(
     assert "RS2 10 %, same rounds - full data: -0.03" in text
     assert "Okanovic et al. 2023" in text
     assert list(app.table[0].value["Part of the claim"]) == ["does not hold", "holds"]
+
+
+def test_variants_of_a_study_are_told_apart_by_what_was_changed(lab, view):
+    root = lab("nothing")
+    for settings in ({}, {"lr": "0.5", "epochs": "2"}):
+        changed = study("dormant-redo").override(settings)
+        record(root, changed, {("plain", 0): {"test_accuracy": np.ones(3)}}, np.arange(3)).close()
+    app = view("studies")
+    assert not app.exception
+    title = study("dormant-redo").title
+    assert {head.value for head in app.subheader} == {title, f"{title} with `epochs=2, lr=0.5`"}
+
+
+def test_what_can_be_trained_is_listed_with_its_size_time_and_command(lab, view):
+    lab("full")
+    app = view("studies")
+    assert not app.exception
+    (listed,) = app.expander
+    assert listed.label == "Studies you can train"
+    assert [code.value for code in listed.code] == [f"python -m engine train {name}" for name in studies()]
+    told = [one.value for one in listed.markdown]
+    for text, definition in zip(told, studies().values(), strict=True):
+        assert f"**{definition.title}**" in text
+        assert definition.claim in text
+        assert f"{definition.steps:,} steps each" in text
+        assert definition.source in text
+        assert ("in this store" in text) == (definition.name == "digits-shuffling")
+        if definition.name != "digits-shuffling":  # of which the store knows how long it took
+            assert ("on 2 cores" in text) == (definition.expected_seconds is not None)
+
+
+def test_a_verdict_that_cannot_be_had_leaves_the_other_cards(lab, view, monkeypatch):
+    root, curves = lab("nothing"), {("plain", 0): {"test_accuracy": np.ones(3)}}
+    for settings in ({}, {"dataset": "npz", "dataset.path": str(root / "gone.npz")}):
+        changed = study("mlp-modes").override(settings)
+        runs = {(arm.name, seed): {"test_loss": np.ones(3)} for arm in changed.arms for seed in range(2)}
+        record(root, changed, runs, np.arange(3)).close()
+    record(root, study("dormant-redo"), curves, np.arange(3)).close()
+    app = view("studies")
+    assert not app.exception
+    assert not app.error
+    assert len(app.subheader) == 3
+    assert any("gone.npz" in one.value for one in app.warning)
+    assert "No verdict yet" in words(app)
+
+
+def test_a_verdict_is_computed_once(lab, view, monkeypatch):
+    root = lab("full")
+    view("studies")
+    store = open_store(root)
+    assert len(store.catalog.analyses("digits-shuffling", "verdict")) == 1
+    store.close()
+    st.cache_data.clear()
+    monkeypatch.setattr(verdicts, "verdict", lambda name: lambda store: pytest.fail("computed again"))
+    app = view("studies")
+    assert not app.exception
+    assert "Claim supported" in words(app)
 
 
 def test_a_running_job_shows_progress_throughput_time_left_and_stops_on_request(lab, view):
