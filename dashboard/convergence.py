@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from dashboard import queries
+from dashboard import figure, queries
 from dashboard.fits import Fit
 from dashboard.lab import Lab
 from dashboard.wording import count
 from data.rows import MetricRow, StudyRow
 from data.traces import RunMatrix
-from engine.analysis.detours import Detour, Direction, find
+from engine.analysis.detours import Detour, Direction, find, refits_of
 
 PATIENCE = 3
 ACCURACY = 0.9
@@ -201,12 +201,22 @@ def _best(metric: np.ndarray, rule: Rule) -> float:
 
 
 def detours(fit: Fit, rule: Rule, version: str, runs: Sequence[Run]) -> list[Detour]:
-    """Return the verdict on every state for some runs of a fit, at least two; kept by what went in."""
+    """Return the verdict on every state for some runs of a fit, at least two; kept by what went in.
+
+    Stability is over the refits that the fit has, else over resamples of the runs.
+    """
     who = tuple((run.arm, run.seed) for run in runs)
     return _detours(
         fit.row.key, version, (rule.metric.name, rule.direction, rule.threshold, rule.patience), who,
-        fit.n_states, runs,
+        fit.n_states, runs, fit,
     )  # fmt: skip
+
+
+def provenance(fit: Fit, formula: str, source: str, rule: Rule | None = None) -> figure.Provenance:
+    """Return how a figure was made from a fit, and from a rule of convergence where one counts."""
+    told = f"; converged: {rule.words}" if rule else ""
+    query = f"analysis {fit.row.id} of {fit.row.study}, key {fit.row.key}{told}"
+    return figure.Provenance(query, formula, fit.row.code_version, fit.row.data_version, source)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -217,10 +227,12 @@ def _detours(
     who: tuple[tuple[str, int], ...],
     n_states: int,
     _runs: Sequence[Run],
+    _fit: Fit,
 ) -> list[Detour]:
     return find(
         [run.path for run in _runs],
         [run.converged_at for run in _runs],
         n_states,
         steps=[run.steps for run in _runs],
+        refits=refits_of(_fit.arrays, [run.position for run in _runs]),
     )

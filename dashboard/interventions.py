@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import figure
 from dashboard.charts import convergence_curves, visit_shares
 from dashboard.charts.palette import arm_colour, state_name
-from dashboard.convergence import Rule, Run
+from dashboard.convergence import Rule, Run, provenance
 from dashboard.fits import Fit
 from dashboard.wording import count, interval, p_value, sentence, significant
 from engine.analysis.detours.visits import stays
@@ -79,12 +79,6 @@ def _visited(fit: Fit, runs: Sequence[Run]) -> np.ndarray:
     return visited
 
 
-def _how(fit: Fit, formula: str, source: str, rule: Rule | None = None) -> figure.Provenance:
-    told = f"; converged: {rule.words}" if rule else ""
-    query = f"analysis {fit.row.id} of {fit.row.study}, key {fit.row.key}{told}"
-    return figure.Provenance(query, formula, fit.row.code_version, fit.row.data_version, source)
-
-
 def _visits(
     fit: Fit, runs: Sequence[Run], arms: Sequence[str], study_arms: Sequence[str], pair: tuple[str, str]
 ) -> dict[str, list[Share]]:
@@ -105,7 +99,7 @@ def _visits(
         "detours.visits",
         f"Share of the runs of {', '.join(arms)} that visit each of {fit.n_states} states.",
         frame,
-        _how(
+        provenance(
             fit, "runs with at least 3 rows in a row in the state, over runs; Wilson interval", "Wilson 1927"
         ),
         "n: " + ", ".join(f"{arm} {found[arm][0].n}" for arm in arms) + " runs; over whole runs.",
@@ -132,7 +126,7 @@ def _convergence(
         "detours.arms",
         f"Share of runs of {pair[0]} and {pair[1]} that have not converged yet.",
         pd.concat([part.steps for part in curves], ignore_index=True),
-        _how(
+        provenance(
             fit,
             "Kaplan-Meier, 95 % log-log interval; log-rank, two-sided; difference of restricted means, "
             "bootstrap within arms",

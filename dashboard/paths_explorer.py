@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import figure, queries
 from dashboard.charts import ribbons, seed_ribbons
 from dashboard.charts import routes as routes_chart
-from dashboard.convergence import Rule, Run
+from dashboard.convergence import Rule, Run, provenance
 from dashboard.fits import Fit
 from dashboard.lab import Lab
 from dashboard.wording import count, sentence
@@ -19,6 +19,7 @@ from engine.analysis.detours import Route, routes
 ALL = "all paths"
 AT_ONCE = "converged at once"
 RENEWED = "detours.renewed"
+SOURCE = "Rabiner 1989; Hu, Chen, Saphra & Cho 2023"
 MOST_ROUTES = 12
 MOST_RIBBONS = 60
 
@@ -98,7 +99,7 @@ def _routes(fit: Fit, rule: Rule, named: dict[str, Route], path: str | None, run
         + "; ".join(f"{label}, {count(len(route.runs), 'run')}" for label, route in shown)
         + ".",
         told.drop(columns=["row"]),
-        _how(fit, "states of stays of at least 3 rows, in order, up to convergence", rule),
+        provenance(fit, "states of stays of at least 3 rows, in order, up to convergence", SOURCE, rule),
         sentence(
             [
                 "After each path: how many runs took it, and the median step at which they converged",
@@ -144,7 +145,7 @@ def _runs(fit: Fit, rule: Rule, shown: Sequence[Run], picked: str | None) -> Non
         key,
         f"States of {count(len(drawn), 'run')} along training, earliest convergence on top.",
         frame.merge(ends[["run", "converged_at"]], on="run"),
-        _how(fit, "Viterbi path; shade: posterior probability of the state on the path", rule),
+        provenance(fit, "Viterbi path; shade: posterior probability of the state on the path", SOURCE, rule),
         sentence(
             [
                 "Seeds from the earliest convergence down; the triangle marks where each converged"
@@ -173,11 +174,5 @@ def _run(lab: Lab, fit: Fit, rule: Rule, run: Run, metric: MetricRow, version: s
         "detours.run.ribbon",
         f"Latent states of {run.name} under its {metric.label.lower()}; it {when}.",
         frame,
-        _how(fit, "Viterbi path; shade: posterior probability of the state on the path", rule),
+        provenance(fit, "Viterbi path; shade: posterior probability of the state on the path", SOURCE, rule),
     )
-
-
-def _how(fit: Fit, formula: str, rule: Rule) -> figure.Provenance:
-    query = f"analysis {fit.row.id} of {fit.row.study}, key {fit.row.key}; converged: {rule.words}"
-    source = "Rabiner 1989; Hu, Chen, Saphra & Cho 2023"
-    return figure.Provenance(query, formula, fit.row.code_version, fit.row.data_version, source)

@@ -229,7 +229,7 @@ def verdict(**changes):
     ],
 )
 def test_reasons_in_a_word(changes, word):
-    from dashboard.views.detours import reason
+    from dashboard.slow_states import reason
 
     assert reason(verdict(**changes), []) == word
 
