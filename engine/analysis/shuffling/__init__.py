@@ -2,6 +2,7 @@
 
 from engine.analysis.shuffling.divergence import Divergence, divergence
 from engine.analysis.shuffling.effects import Effect, paired_effect
+from engine.analysis.shuffling.gridding import on_one_grid
 from engine.analysis.shuffling.normalization import NormalizedData, dataset, normalize
 from engine.analysis.shuffling.optimum import optimum
 from engine.analysis.shuffling.prediction import Verdict, settling_time, verdict
@@ -39,6 +40,7 @@ __all__ = [
     "distance",
     "divergence",
     "normalize",
+    "on_one_grid",
     "one_against_rest",
     "optima",
     "optimum",

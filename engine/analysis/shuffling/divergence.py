@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Real
+from jaxtyping import Bool, Float, Int, Real
 from scipy import ndimage, stats
 
 from engine.analysis.shuffling.signed_rank import SignedRank, signed_rank
@@ -15,7 +15,7 @@ Kind = Literal["distortion divergence", "blow-up", "none", "undecided"]
 BLOCKS = 10
 """Parts of the last half of training whose medians the slope is read from."""
 LEAST_GROWTH = 0.01
-"""Rise over the last half, as a share of the level, from which on a risk counts as growing."""
+"""Share by which a risk must rise over the last half to count as growing."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Divergence:
         high: upper end.
         p: exact two-sided signed-rank p-value of "slopes are symmetric around 0".
         n: seeds.
-        growth: rise of the full-batch risk over the last half as a share of its level, median over seeds.
+        growth: share by which the full-batch risk rises over the last half, median over seeds.
         own: the same test of the slopes of the own-batch risk.
         own_growth: as `growth`, of the own-batch risk.
         slopes: of the full-batch risk, by seed; inf where a seed ended with a risk that is not finite.
@@ -79,7 +79,7 @@ def divergence(
 
     Each seed's slope against ln(step) over the last half is that of Theil and Sen through the medians of ten
     parts of it, which a spike that falls back does not move. A risk grows where the signed-rank test over
-    seeds says so, which one seed cannot sway, and where it rises by `least_growth` of its level or more.
+    seeds says so, which one seed cannot sway, and where it rises by a share of `least_growth` or more.
     A seed by itself diverges where its ten medians rise by Kendall's exact test at `alpha` over the number of
     seeds, or where it ends with a risk that is not finite or above `bound`; it does so from the step on after
     which its (smoothed) full-batch risk is never again within `least_growth` of its lowest.
@@ -137,7 +137,7 @@ def divergence(
 
 @dataclass(frozen=True)
 class _Trend:
-    """By seed: slopes, the rise as a share of the level, Kendall's p; and the median rise over seeds."""
+    """By seed: slopes, the share by which the risk rises, Kendall's p; and the median rise over seeds."""
 
     slopes: Float[np.ndarray, " seeds"]
     each: Float[np.ndarray, " seeds"]
@@ -161,10 +161,24 @@ def _trend(
         values = np.where(np.isfinite(values), values, np.finfo(float).max)
         y = np.array([np.median(values[part]) for part in parts])
         slopes[seed] = np.median((y[second] - y[first]) / (x[second] - x[first]))
-        rise, level = slopes[seed] * np.log(2), abs(float(np.median(y)))
-        each[seed] = rise / level if level else np.inf * rise if rise else 0.0
+        each[seed] = _rise(x, y, slopes[seed], first, second)
         p[seed] = stats.kendalltau(x, y).pvalue if np.ptp(y) else 1.0
     return _Trend(slopes, each, float(np.median(each)), p)
+
+
+def _rise(
+    x: Float[np.ndarray, " parts"],
+    y: Float[np.ndarray, " parts"],
+    slope: float,
+    first: Int[np.ndarray, " pairs"],
+    second: Int[np.ndarray, " pairs"],
+) -> float:
+    """Return by what share a risk rises while the steps double: by its logarithm where it is positive."""
+    if (y > 0).all():
+        logs = np.log(y)
+        return float(np.expm1(np.median((logs[second] - logs[first]) / (x[second] - x[first])) * np.log(2)))
+    level = abs(float(np.median(y)))
+    return float(slope * np.log(2) / level) if level else 0.0
 
 
 def _from(steps: Real[np.ndarray, " steps"], calm: Bool[np.ndarray, " steps"]) -> float:

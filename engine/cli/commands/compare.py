@@ -1,4 +1,4 @@
-"""`compare`: the paired effect of two arms, seed by seed."""
+"""`compare`: the paired effect of two arms, seed by seed, and whether their risks diverge."""
 
 import math
 from argparse import ArgumentParser, Namespace
@@ -9,11 +9,26 @@ import pandas as pd
 
 from data.errors import LabError
 from data.store import Store
-from engine.analysis.shuffling import Effect, paired_effect
+from engine.analysis.shuffling import (
+    LEAST_RATIO,
+    Divergence,
+    Effect,
+    UnpairedEffect,
+    differs,
+    divergence,
+    on_one_grid,
+    paired_effect,
+    read,
+    same,
+    underpowered,
+    unpaired_effect,
+)
+from engine.analysis.shuffling.effects import Statistic
+from engine.analysis.survival import log_rank
 from engine.cli.command import Command, Outcome, names, open_lab
 from engine.cli.table import table
 
-_METRICS = ("own_batch_risk", "full_batch_risk")
+OWN, FULL = "own_batch_risk", "full_batch_risk"
 _SHARE = 0.1
 
 
@@ -26,6 +41,12 @@ def _arguments(parser: ArgumentParser) -> None:
         help="the two arms; by default, the comparisons that the study names",
     )
     parser.add_argument(
+        "--metric", metavar="M,N", type=names, help=f"what to compare (default: {OWN},{FULL})"
+    )
+    parser.add_argument(
+        "--difference", action="store_true", help="compare a - b, for metrics that are not positive"
+    )
+    parser.add_argument(
         "--seed", type=int, default=0, help="seed of the bootstrap and of random sign flips (default: 0)"
     )
 
@@ -36,39 +57,70 @@ def _run(arguments: Namespace) -> Outcome:
             "Seed out of range", f"`--seed` must be at least 0; got {arguments.seed}.", "Choose another."
         )
     store = open_lab(arguments)
-    version = store.traces.version(arguments.study)
-    pairs = _pairs(store, arguments.study, arguments.arms)
-    arms = sorted({arm for a, b, _ in pairs for arm in (a, b)})
-    ends = store.traces.last(arguments.study, list(_METRICS), share=_SHARE)
-    missing = [arm for arm in arms if arm not in set(ends["arm"])]
-    if missing:
+    study, version = arguments.study, store.traces.version(arguments.study)
+    pairs = _pairs(store, study, arguments.arms)
+    arms = list(dict.fromkeys(arm for a, b, _, _ in pairs for arm in (a, b)))
+    metrics = arguments.metric or [OWN, FULL]
+    known = store.traces.metrics(study)
+    if unknown := [metric for metric in metrics if metric not in known]:
+        raise LabError(
+            "Not measured",
+            f"`{study}` has no `{unknown[0]}`.",
+            f"Name with --metric what it has: {', '.join(known) or 'nothing yet'}.",
+        )
+    ends = store.traces.last(study, metrics, share=_SHARE)
+    if missing := [arm for arm in arms if arm not in set(ends["arm"])]:
         raise LabError(
             "Nothing to compare",
-            f"`{arguments.study}` has no measured runs of {', '.join(missing)} in this store.",
-            f"Train them: python -m engine train {arguments.study}.",
+            f"`{study}` has no measured runs of {', '.join(missing)} in this store.",
+            f"Train them: python -m engine train {study}.",
         )
-    effects = [
-        {"a": a, "b": b, "role": role, "metric": metric, **_effect(ends, a, b, metric, arguments.seed)}
-        for a, b, role in pairs
-        for metric in _METRICS
-    ]
-    data = {"study": arguments.study, "share": _SHARE, "data_version": version, "effects": effects}
-    return Outcome(_text(arguments.study, effects), data)
+    statistic: Statistic = "difference" if arguments.difference else "log ratio"
+    effects, readings = [], []
+    for a, b, role, least in pairs:
+        found = {metric: _effect(ends, a, b, metric, statistic, arguments.seed) for metric in metrics}
+        for metric, (effect, out, medians) in found.items():
+            told = _told(effect, least, out, medians)
+            effects.append({"a": a, "b": b, "role": role, "metric": metric, "least_ratio": least, **told})
+        own, full = (found[risk][0] if risk in found else None for risk in (OWN, FULL))
+        if statistic == "log ratio" and isinstance(own, Effect) and isinstance(full, Effect):
+            said = read(a, b, own, full, least)
+            readings.append({"a": a, "b": b, "role": role, "kind": said.kind, "sentence": said.sentence})
+    risks = {OWN, FULL} <= set(known) and {OWN, FULL} & set(metrics)
+    diverging = dict[str, Divergence]()
+    for arm in arms if risks else ():
+        trend = _divergence(store, study, arm)
+        if trend is not None:
+            diverging[arm] = trend
+    data = {
+        "study": study,
+        "share": _SHARE,
+        "data_version": version,
+        "effects": effects,
+        "readings": readings,
+        "divergence": [_described(arm, found) for arm, found in diverging.items()],
+        "times_to_divergence": [_later(a, b, diverging) for a, b, *_ in pairs if {a, b} <= set(diverging)],
+    }
+    return Outcome(_text(data), data)
 
 
-def _pairs(store: Store, study: str, arms: list[str] | None) -> list[tuple[str, str, str]]:
+def _pairs(store: Store, study: str, arms: list[str] | None) -> list[tuple[str, str, str, float]]:
+    """Return the arms to compare, in which role, and the ratio from which on a difference counts."""
     config = store.catalog.study(study).config
     known = [arm["name"] for arm in config.get("arms", [])]
     known = known or sorted({run.arm for run in store.catalog.runs(study, archived=True)})
+    planned = [
+        (one["a"], one["b"], one["role"], float(one.get("least_ratio") or LEAST_RATIO))
+        for one in config.get("comparisons", [])
+    ]
     if arms is None:
-        pairs = [(one["a"], one["b"], one["role"]) for one in config.get("comparisons", [])]
-        if not pairs:
+        if not planned:
             raise LabError(
                 "Which arms?",
                 f"`{study}` names no comparison of its own.",
                 f"Give two: --arms {','.join(known[:2])}.",
             )
-        return pairs
+        return planned
     unknown = [arm for arm in arms if arm not in known]
     if unknown or len(arms) != 2 or arms[0] == arms[1]:
         raise LabError(
@@ -76,34 +128,109 @@ def _pairs(store: Store, study: str, arms: list[str] | None) -> list[tuple[str, 
             f"`--arms` must name two different arms of `{study}`; got {','.join(arms)!r}.",
             f"Its arms: {', '.join(known)}.",
         )
-    return [(arms[0], arms[1], "asked")]
+    least = next((ratio for a, b, _, ratio in planned if {a, b} == set(arms)), LEAST_RATIO)
+    return [(arms[0], arms[1], "asked", least)]
 
 
-def _effect(ends: pd.DataFrame, a: str, b: str, metric: str, seed: int) -> dict[str, Any]:
-    """Return the effect of a against b on the mean over each run's last tenth; seeds of both arms only."""
-    wide = ends[ends["metric"] == metric].pivot(index="seed", columns="arm", values="value")
-    wide = wide.reindex(columns=[a, b])
-    usable = wide[(wide > 0) & np.isfinite(wide)].dropna()
-    if usable.empty:
+def _effect(
+    ends: pd.DataFrame, a: str, b: str, metric: str, statistic: Statistic, seed: int
+) -> tuple[Effect | UnpairedEffect, int, tuple[float, float]]:
+    """Return the effect of a against b on the mean over each run's last tenth, seeds left out, both medians.
+
+    Seeds of both arms are paired; where the arms share none, their runs are compared as two groups.
+    """
+    ends = ends[ends["metric"] == metric]
+    values = {arm: ends[ends["arm"] == arm].set_index("seed")["value"].astype(np.float64) for arm in (a, b)}
+    usable = {
+        arm: one[np.isfinite(one) & ((one > 0) | (statistic == "difference"))] for arm, one in values.items()
+    }
+    shared = usable[a].index.intersection(usable[b].index)
+    paired = bool(len(values[a].index.intersection(values[b].index)))
+    if len(shared):
+        left, right = (usable[arm].loc[shared].to_numpy() for arm in (a, b))
+        effect: Effect | UnpairedEffect = paired_effect(left, right, seed=seed, statistic=statistic)
+    elif not paired and len(usable[a]) and len(usable[b]):
+        left, right = (usable[arm].to_numpy() for arm in (a, b))
+        effect = unpaired_effect(left, right, seed=seed, statistic=statistic)
+    else:
         raise LabError(
             "No pairs to compare",
-            f"No seed of {a} and {b} has both runs at their end with a positive {metric}.",
+            f"No seed of {a} and {b} has both runs at their end with a positive {metric}."
+            if statistic == "log ratio"
+            else f"No seed of {a} and {b} has both runs at their end with a finite {metric}.",
             "Train the same seeds in both arms; runs that diverged or were stopped have no end to compare.",
         )
-    shared = usable.to_numpy(dtype=np.float64)
-    effect: Effect = paired_effect(shared[:, 0], shared[:, 1], seed=seed)
-    return {
-        "ratio": math.exp(effect.estimate),
-        "low": _finite(math.exp(effect.low)),
-        "high": _finite(math.exp(effect.high)),
-        "log_ratio": effect.estimate,
+    out = len(values[a].index.union(values[b].index)) - (len(shared) if paired else effect.n)
+    return effect, out, (float(np.median(left)), float(np.median(right)))
+
+
+def _told(
+    effect: Effect | UnpairedEffect, least: float, out: int, medians: tuple[float, float]
+) -> dict[str, Any]:
+    ratio = effect.statistic == "log ratio"
+    shown = math.exp if ratio else float
+    told = {
+        "statistic": effect.statistic,
+        "paired": isinstance(effect, Effect),
+        "ratio": _finite(math.exp(effect.estimate)) if ratio else None,
+        "log_ratio": effect.estimate if ratio else None,
+        "difference": None if ratio else effect.estimate,
+        "low": _finite(shown(effect.low)),
+        "high": _finite(shown(effect.high)),
         "p": effect.p,
         "n": effect.n,
         "exact": effect.exact,
-        "left_out": len(wide) - len(usable),
-        "median_a": float(np.median(shared[:, 0])),
-        "median_b": float(np.median(shared[:, 1])),
+        "minimum_p": effect.minimum_p,
+        "left_out": out,
+        "median_a": medians[0],
+        "median_b": medians[1],
     }
+    if not isinstance(effect, Effect):
+        return {**told, "seeds_needed": None, "verdict": "differs" if effect.p <= 0.05 else "open"}
+    bound = math.log(least) if ratio else 0.0
+    verdict = "differs" if differs(effect, bound) else "same" if ratio and same(effect, bound) else "open"
+    if underpowered(effect):
+        verdict = "too few seeds"
+    return {**told, "seeds_needed": effect.seeds_needed, "verdict": verdict}
+
+
+def _divergence(store: Store, study: str, arm: str) -> Divergence | None:
+    """Return what both risks of an arm do over the last half; None where too little of them is measured."""
+    ended = {run.id for run in store.catalog.runs(study, archived=True) if run.status in ("done", "diverged")}
+    runs = [run for run in store.traces.matrices(study, [OWN, FULL], [arm]) if run.run in ended]
+    if not runs:
+        return None
+    steps, risks = on_one_grid([run.steps for run in runs], [run.values for run in runs])
+    if (steps[steps > 0] >= steps[-1] / 2).sum() < 3:
+        return None
+    return divergence(steps, risks[..., 0], risks[..., 1])
+
+
+def _described(arm: str, found: Divergence) -> dict[str, Any]:
+    return {
+        "arm": arm,
+        "kind": found.kind,
+        "slope": _finite(found.slope),
+        "low": _finite(found.low),
+        "high": _finite(found.high),
+        "p": found.p,
+        "n": found.n,
+        "growth": _finite(found.growth),
+        "own_slope": _finite(found.own.estimate),
+        "own_growth": _finite(found.own_growth),
+        "own_p": found.own.p,
+        "seeds_diverging": int(found.observed.sum()),
+        "at": [_finite(float(step)) for step in found.at],
+        "sentence": found.sentence,
+    }
+
+
+def _later(a: str, b: str, found: dict[str, Divergence]) -> dict[str, Any]:
+    """Return the log-rank test of the times to divergence of two arms."""
+    times = np.concatenate([found[arm].times for arm in (a, b)])
+    observed = np.concatenate([found[arm].observed for arm in (a, b)])
+    test = log_rank(times, observed, np.arange(len(times)) < found[a].n)
+    return {"a": a, "b": b, "observed": test.observed, "expected": test.expected, "z": test.z, "p": test.p}
 
 
 def _finite(value: float) -> float | None:
@@ -111,29 +238,55 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _text(study: str, effects: list[dict[str, Any]]) -> str:
+def _text(data: dict[str, Any]) -> str:
     rows = [
         (
-            f"{one['a']} / {one['b']}",
+            f"{one['a']} / {one['b']}" if one["ratio"] is not None else f"{one['a']} - {one['b']}",
             one["role"],
             one["metric"],
             f"{one['median_a']:.3g}",
             f"{one['median_b']:.3g}",
-            f"{one['ratio']:.3f}",
-            "none" if one["low"] is None else f"{one['low']:.3f} to {one['high']:.3f}",
+            _number(one["ratio"] if one["difference"] is None else one["difference"]),
+            f"{_number(one['low'])} to {_number(one['high'])}",
             f"{one['p']:.2g}{'' if one['exact'] else ' (random)'}",
+            f"{one['minimum_p']:.2g}",
             str(one["n"]) + (f" ({one['left_out']} left out)" if one["left_out"] else ""),
+            _judged(one),
         )
-        for one in effects
+        for one in data["effects"]
     ]
-    headings = ("arms", "role", "metric", "median a", "median b", "ratio", "95 % interval", "p", "n")
-    return (
-        f"{study}: risks over the last {_SHARE:.0%} of training, paired by seed\n\n"
-        f"{table(headings, rows)}\n\n"
-        "ratio: geometric mean over seeds of a / b, with a BCa bootstrap interval. p: two-sided, by\n"
-        "flipping the sign of each seed's log ratio in every way, or in 10^5 random ways. n: seeds whose\n"
-        "runs in both arms came to their end."
-    )
+    headings = ("arms", "role", "metric", "median a", "median b", "effect", "95 % interval", "p", "least p")
+    lines = [
+        f"{data['study']}: the last {_SHARE:.0%} of training, paired by seed",
+        "",
+        table((*headings, "n", "verdict"), rows),
+        "",
+        *(f"{'Control: ' if one['role'] == 'control' else ''}{one['sentence']}" for one in data["readings"]),
+        *(f"{one['arm']}: {one['sentence']}" for one in data["divergence"]),
+        *(
+            f"Time to divergence, {one['a']} against {one['b']}: {one['observed']} seeds of {one['a']} "
+            f"diverge, {one['expected']:.3g} expected (log-rank p = {one['p']:.2g})."
+            for one in data["times_to_divergence"]
+        ),
+        "",
+        "effect: geometric mean over seeds of a / b (or mean of a - b), with a BCa bootstrap interval.",
+        "p: two-sided, by flipping the sign of each seed's log ratio in every way, or in 10^5 random ways;",
+        "least p is what that many seeds can reach. n: seeds whose runs in both arms came to their end.",
+        "verdict: differs where p, interval and ratio say so; same where the whole interval is within the",
+        "ratio from which on a difference counts; otherwise open.",
+    ]
+    return "\n".join(lines)
+
+
+def _judged(one: dict[str, Any]) -> str:
+    if not one["paired"]:
+        return f"{one['verdict']}; no seed shared, so compared as two groups"
+    needed = f", needs {one['seeds_needed']}" if one["verdict"] == "too few seeds" else ""
+    return f"{one['verdict']}{needed}"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}" if 0.01 <= abs(value) < 1e4 else f"{value:.3g}"
 
 
 COMMAND = Command(

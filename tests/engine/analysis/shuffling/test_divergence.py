@@ -36,8 +36,14 @@ class TestKind:
         assert found.kind == "distortion divergence"
         assert found.low <= 0.2 <= found.high
         assert found.slope == pytest.approx(0.2, abs=0.01)
-        # 0.2 ln 2 over the last half, of a level of about 0.3 + 0.2 ln(7500)
-        assert found.growth == pytest.approx(0.2 * np.log(2) / (0.3 + 0.2 * np.log(7500)), rel=0.1)
+        # 0.3 + 0.2 ln(t), from t = 5,000 to 10,000
+        at_half, at_end = (0.3 + 0.2 * np.log(step) for step in (5_000, 10_000))
+        assert found.growth == pytest.approx(at_end / at_half - 1, rel=0.1)
+        # 0.2 + 30 / t falls, and never by more than everything
+        assert -0.1 < found.own_growth < 0
+        assert divergence(STEPS, np.tile(1e9 / (STEPS + 50.0) ** 2, (8, 1)), growing()).own_growth == (
+            pytest.approx(0.25 - 1, abs=0.02)
+        )
         assert found.p == 2**-7
         assert found.observed.all()
 
