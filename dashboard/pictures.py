@@ -15,13 +15,11 @@ class Picture(NamedTuple):
     """What a card draws.
 
     Attributes:
-        spec: the figure without its data, as Vega-Lite.
-        drawn: the data.
+        spec: the figure as Vega-Lite, its data beside it as a frame.
         ends: each arm and the median that it ends at, in words.
     """
 
     spec: dict[str, Any]
-    drawn: pd.DataFrame
     ends: str
 
 
@@ -42,4 +40,4 @@ def picture(
     spec = chart.to_dict(validate=False)  # the tests of the charts validate
     for layer in spec["layer"]:
         del layer["data"]
-    return Picture(spec, drawn, ends)
+    return Picture({**spec, "data": {"name": "bands"}, "datasets": {"bands": drawn}}, ends)

@@ -1,6 +1,8 @@
 import dataclasses
+import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import streamlit as st
 
@@ -48,7 +50,14 @@ def test_a_finished_study_has_its_claim_its_picture_and_its_verdict(lab, view):
     assert "1 diverged" in text
     assert "4 arms × 8 seeds" in text
     assert "Claim supported" in text
-    assert len(app.get("vega_lite_chart")) == 1
+    (drawn,) = (element.proto for element in app.get("vega_lite_chart"))
+    (rows,) = drawn.datasets
+    spec = json.loads(drawn.spec)
+    assert spec["data"]["name"] == rows.name
+    assert all("data" not in layer for layer in spec["layer"])
+    frame = pa.ipc.open_stream(rows.data.data).read_pandas()
+    assert set(frame["arm"]) == {"SS", "RR", "SS no BN", "RR no BN"}
+    assert np.isfinite(frame[["x", "median"]]).all(axis=None)
     assert "1 of 8 runs of RR diverged and are left out" in text
     assert "Wu, Yun & Sra 2023" in text
     rows = app.table[0].value
