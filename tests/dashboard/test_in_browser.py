@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from data.store import open_store
 from data.traces import TraceWriter
+from tests.dashboard import detours_fixture
 from tests.dashboard.conftest import settle
 from tests.dashboard.lab_fixture import METRICS
 
@@ -20,6 +21,7 @@ VIEWS = {
     "runs": "Runs",
     "traces": "Traces",
     "latent_states": "Latent states",
+    "detours": "Detours",
     "shuffling": "Shuffling",
 }
 
@@ -161,3 +163,17 @@ def test_the_csv_of_a_figure_is_what_is_drawn(made, visit):
     lines = Path(waiting.value.path()).read_text().splitlines()
     assert lines[0].startswith("arm,seed,run,step,epoch,seconds,x,value")
     assert len(lines) == 61
+
+
+def test_a_click_on_a_path_shows_its_runs_and_a_click_on_a_run_its_ribbon(visit, tmp_path):
+    detours_fixture.build(tmp_path / "planted").close()
+    page = visit(tmp_path / "planted", "detours")
+    page.locator("[aria-label*='route: 0 → 1 → 3;']").first.click()
+    page.wait_for_url(re.compile(r"detours\.path=0.*1.*3"))
+    settle(page)
+    page.locator("[aria-label*='run: plain · seed 4;']").first.click()
+    page.wait_for_url(re.compile(r"detours\.run=plain"))
+    expect(page.get_by_text(re.compile("converged at step")).first).to_be_visible()
+    again = visit(tmp_path / "planted", page.url.split("/", 3)[3])
+    expect(again.get_by_text(re.compile("converged at step")).first).to_be_visible()
+    healthy(again)
