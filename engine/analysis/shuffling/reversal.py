@@ -49,7 +49,14 @@ def underpowered(effect: Effect) -> str:
 def read(
     a: str, b: str, own: Effect | None, full: Effect | None, least_ratio: float = LEAST_RATIO
 ) -> Reading:
-    """Say what arms `a` and `b` show, from their log ratios of own-batch and of full-batch risk."""
+    """Say what arms `a` and `b` show, from their log ratios of own-batch and of full-batch risk.
+
+    Two tests are made, so that a difference on one risk alone must reach half the level: of arms that do not
+    differ no more than the level are then said to.
+
+    Source:
+        Hochberg 1988.
+    """
     if own is None or full is None:
         told = f"{a} and {b} share fewer than two seeds with both risks: nothing can be said yet."
         return Reading("unknown", told)
@@ -57,6 +64,8 @@ def read(
         return Reading("unknown", weak)
     least = math.log(least_ratio)
     by_own, by_full = differs(own, least), differs(full, least)
+    if by_own != by_full:
+        by_own, by_full = (by and one.p <= one.alpha / 2 for by, one in ((by_own, own), (by_full, full)))
     better, worse = (a, b) if (own if by_own else full).estimate < 0 else (b, a)
     if by_own and by_full and own.estimate * full.estimate < 0:
         told = (
