@@ -82,14 +82,15 @@ def from_hmmlearn(hmm: Any, runs: Runs, metrics: Sequence[str]) -> LatentModel:
 def to_json(summary: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
     """Return a stored fit, or what `model_record` says of a model alone, as JSON text.
 
-    Every number is written so that it comes back to the same bits.
+    Every number is written so that it comes back to the same bits, and the same fit as the same text.
     """
     content = {
         "format": FORMAT,
         "version": VERSION,
         "summary": jsonable(dict(summary)),
         "arrays": {
-            name: {"dtype": str(array.dtype), "values": array.tolist()} for name, array in arrays.items()
+            name: {"dtype": str(arrays[name].dtype), "values": arrays[name].tolist()}
+            for name in sorted(arrays)
         },
     }
     return json.dumps(content, allow_nan=False)
