@@ -24,7 +24,8 @@ def chart(frame: pd.DataFrame, n_states: int) -> alt.LayerChart:
     low, high = (min(float(ends.min()), 0.0), max(float(ends.max()), 0.0)) if len(tested) else (0.0, 1.0)
     width = high - low or 1.0  # the words at the right have 0.45 of it to themselves
     x_scale = alt.Scale(domain=[low - 0.04 * width, high + 0.45 * width], nice=False, zero=False)
-    x_axis = alt.Axis(format="~s", tickCount=6, grid=True)
+    known = len(tested) > 0
+    x_axis = alt.Axis(format="~s", tickCount=6, grid=known, labels=known, ticks=known)
 
     def x(field: str) -> alt.X:
         return alt.X(f"{field}:Q", title="Delay of visitors [steps]", scale=x_scale, axis=x_axis)
