@@ -13,6 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts.palette import export_config
+from dashboard.prepared import Prepared
 
 CANVAS_FROM = 2000
 """Rows from which a canvas draws sooner than SVG; the exports are vectors all the same."""
@@ -43,7 +44,7 @@ class Provenance:
 
 
 def show(
-    chart: alt.LayerChart,
+    chart: alt.LayerChart | Prepared,
     key: str,
     alt_text: str,
     frame: pd.DataFrame,
@@ -56,7 +57,7 @@ def show(
     """Show a chart, its caption, and below it the export, the table and how it was computed.
 
     Args:
-        chart: the figure.
+        chart: the figure; one that is kept is prepared.
         key: its name on the page, which also names its files.
         alt_text: what the figure shows, for readers who cannot see it.
         frame: exactly the rows that are drawn.
@@ -67,10 +68,15 @@ def show(
         on_select: called when a reader selects in the figure; what was selected is in the session state
             under `key`.
     """
-    shown = chart.properties(padding={"left": 2, "top": 4, "right": 4, "bottom": 2})
+    extra: dict[str, Any] = {"padding": {"left": 2, "top": 4, "right": 4, "bottom": 2}}
     if len(frame) > CANVAS_FROM:
-        shown = shown.properties(usermeta={"embedOptions": {"renderer": "canvas"}})
-    st.altair_chart(shown, width="stretch", key=key, alt=alt_text, on_select=on_select)
+        extra["usermeta"] = {"embedOptions": {"renderer": "canvas"}}
+    if isinstance(chart, Prepared):
+        spec = {**chart.drawn, **extra}
+        st.vega_lite_chart(spec=spec, width="stretch", key=key, alt=alt_text, on_select=on_select)
+    else:
+        shown = chart.properties(**extra)
+        st.altair_chart(shown, width="stretch", key=key, alt=alt_text, on_select=on_select)
     if caption:
         st.caption(caption)
     name = re.sub(r"[^\w-]+", "-", key)
@@ -131,7 +137,7 @@ def _plain(cell: Any) -> Any:
     return cell
 
 
-def _svg(chart: alt.LayerChart, how: Provenance, alt_text: str) -> Callable[[], bytes]:
+def _svg(chart: alt.LayerChart | Prepared, how: Provenance, alt_text: str) -> Callable[[], bytes]:
     def make() -> bytes:
         import vl_convert  # 40 MB of renderer, loaded only when somebody asks for a file
 
@@ -142,7 +148,7 @@ def _svg(chart: alt.LayerChart, how: Provenance, alt_text: str) -> Callable[[], 
     return make
 
 
-def _png(chart: alt.LayerChart) -> Callable[[], bytes]:
+def _png(chart: alt.LayerChart | Prepared) -> Callable[[], bytes]:
     def make() -> bytes:
         import vl_convert
 
@@ -151,9 +157,12 @@ def _png(chart: alt.LayerChart) -> Callable[[], bytes]:
     return make
 
 
-def _spec(chart: alt.LayerChart) -> dict[str, Any]:
-    with alt.data_transformers.enable("default", max_rows=None):
-        spec: dict[str, Any] = chart.to_dict()
+def _spec(chart: alt.LayerChart | Prepared) -> dict[str, Any]:
+    if isinstance(chart, Prepared):
+        spec = chart.exported
+    else:
+        with alt.data_transformers.enable("default", max_rows=None):
+            spec = chart.to_dict()
     spec["width"] = 820
     spec["config"] = {**spec.get("config", {}), **export_config()}
     return spec

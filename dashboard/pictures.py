@@ -1,13 +1,12 @@
 """The small picture of a study, made once for the same data: making it takes longer than all of its card."""
 
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
-import altair as alt
-import pandas as pd
 import streamlit as st
 
 from dashboard import queries
 from dashboard.charts import sparkline
+from dashboard.prepared import Prepared, prepare
 from data.store import Store
 
 
@@ -15,11 +14,11 @@ class Picture(NamedTuple):
     """What a card draws.
 
     Attributes:
-        spec: the figure as Vega-Lite, its data beside it as a frame.
+        chart: the figure.
         ends: each arm and the median that it ends at, in words.
     """
 
-    spec: dict[str, Any]
+    chart: Prepared
     ends: str
 
 
@@ -34,10 +33,4 @@ def picture(
     ends = ", ".join(
         f"{arm} {group['median'].iloc[-1]:.3g}" for arm, group in frame.groupby("arm", sort=False)
     )
-    chart = sparkline.chart(frame, arms, log)
-    drawn = cast(pd.DataFrame, chart.data)[["arm", "x", "median", "q25", "q75"]]
-    chart.data = alt.Undefined
-    spec = chart.to_dict(validate=False)  # the tests of the charts validate
-    for layer in spec["layer"]:
-        del layer["data"]
-    return Picture({**spec, "data": {"name": "bands"}, "datasets": {"bands": drawn}}, ends)
+    return Picture(prepare(sparkline.chart(frame, arms, log)), ends)

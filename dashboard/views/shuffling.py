@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -11,7 +12,9 @@ from dashboard.charts import paired_seeds, traces
 from dashboard.controls import X_TITLES, Choice, choose, x_picker
 from dashboard.lab import Lab
 from dashboard.live import live
+from dashboard.prepared import Prepared, prepare
 from dashboard.wording import count, p_value, ratio_text, sentence, significant, spans
+from data.store import Store
 from data.traces import Axis
 from engine.analysis.shuffling import Effect, Reading, underpowered
 from engine.version import code_version
@@ -192,31 +195,59 @@ def _interval(effect: Effect) -> str:
     return f"{significant(math.exp(effect.low))} to {significant(math.exp(effect.high))}"
 
 
+class _Curves(NamedTuple):
+    """A figure of curves, the rows that it draws, and which of the measured points they are."""
+
+    chart: Prepared
+    rows: pd.DataFrame
+    fidelity: str
+
+
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=queries.BY_ROOT)
+def _drawn_curves(
+    store: Store,
+    version: str,
+    study: str,
+    name: str,
+    x: Axis,
+    pair: tuple[str, str],
+    arms: tuple[str, ...],
+    points: int,
+    axis: str,
+) -> _Curves | None:
+    """Return the curves of two arms, None where nothing has been measured."""
+    thinned = queries.thin(store, version, study, name, x, pair, None, None, None, points, 1)
+    if thinned.frame.empty:
+        return None
+    frame = queries.bands(store, version, study, name, x, pair, None, None)
+    spread = frame.drop(columns=["low", "high"]).rename(
+        columns={"median": "centre", "q05": "low", "q95": "high"}
+    )
+    spread = spread[["arm", "x", "centre", "low", "high", "n"]]
+    kept = f"{thinned.shown:,} of {count(thinned.total, 'point')}, extremes kept"
+    if thinned.shown == thinned.total:
+        kept = f"all {count(thinned.total, 'point')}"
+    chart = traces.chart(thinned.frame, spread, arms, X_TITLES[x], axis, True, 300)
+    rows = pd.concat([thinned.frame.assign(what="seed"), spread.assign(what="arm")], ignore_index=True)
+    return _Curves(prepare(chart), rows, kept)
+
+
 def _curves(
     lab: Lab, choice: Choice, pair: tuple[str, str], x: Axis, name: str, title: str, version: str, prefix: str
 ) -> None:
     study = choice.study.name
     runs = [run for run in choice.runs if run.arm in pair]
     points = max(LINE_POINTS // max(len(runs), 1), 16)
-    thinned = queries.thin(lab.store, version, study, name, x, pair, None, None, None, points, 1)
-    frame = queries.bands(lab.store, version, study, name, x, pair, None, None)
-    spread = frame.drop(columns=["low", "high"]).rename(
-        columns={"median": "centre", "q05": "low", "q95": "high"}
-    )
-    spread = spread[["arm", "x", "centre", "low", "high", "n"]]
-    if thinned.frame.empty:
+    axis = _titled(lab, choice, name, title)
+    drawn = _drawn_curves(lab.store, version, study, name, x, pair, tuple(choice.arms), points, axis)
+    if drawn is None:
         st.info(f"{title} has not been measured yet.", icon=":material/hourglass_empty:")
         return
-    kept = f"{thinned.shown:,} of {count(thinned.total, 'point')}, extremes kept"
-    if thinned.shown == thinned.total:
-        kept = f"all {count(thinned.total, 'point')}"
     figure.show(
-        traces.chart(
-            thinned.frame, spread, choice.arms, X_TITLES[x], _titled(lab, choice, name, title), True, 300
-        ),
+        drawn.chart,
         f"shuffling.{prefix}{name}",
         f"{title} of {pair[0]} and {pair[1]} over training on a log axis, seeds as thin lines.",
-        pd.concat([thinned.frame.assign(what="seed"), spread.assign(what="arm")], ignore_index=True),
+        drawn.rows,
         figure.Provenance(
             f"thin and bands of {name}, study {study}, arms {list(pair)}, x {x}",
             "line: median over seeds; band: 5 to 95 % of seeds; thin lines: seeds",
@@ -225,7 +256,7 @@ def _curves(
             "Wu, Yun & Sra 2023",
         ),
         "",
-        kept,
+        drawn.fidelity,
         narrow=True,
     )
 
@@ -236,33 +267,48 @@ def _titled(lab: Lab, choice: Choice, name: str, title: str) -> str:
     return f"{title} [{unit}]" if unit else title
 
 
-def _seeds(lab: Lab, choice: Choice, pairs: _Pairs, name: str, title: str, version: str) -> None:
-    levels = queries.last(lab.store, version, choice.study.name, (name,))
-    both = [(pairs.a, pairs.b), *([pairs.control] if pairs.control else [])]
+@st.cache_data(
+    max_entries=48,
+    show_spinner=False,
+    hash_funcs={**queries.BY_ROOT, _Pairs: lambda pairs: (pairs.a, pairs.b, pairs.control)},
+)
+def _drawn_seeds(
+    store: Store, version: str, study: str, name: str, pairs: _Pairs, arms: tuple[str, ...], axis: str
+) -> _Curves | None:
+    """Return the seeds of the pairs, None where none has both arms."""
+    levels = queries.last(store, version, study, (name,))
     parts = []
-    for pair in both:
+    for pair in [(pairs.a, pairs.b), *([pairs.control] if pairs.control else [])]:
         part = levels[levels["arm"].isin(pair)][["arm", "seed", "value"]]
         shared = part.groupby("seed")["arm"].nunique()
         parts.append(part[part["seed"].isin(shared[shared == 2].index)].assign(pair=" / ".join(pair)))
     frame = pd.concat(parts, ignore_index=True)
     if frame.empty:
-        st.caption("No seed has been trained in both arms.")
-        return
+        return None
     lost = frame[~((frame["value"] > 0) & (frame["value"] < math.inf))]
     left_out = (
         f"Not on a log axis, and left out: seeds {spans(lost['seed'].astype(int))}" if len(lost) else ""
     )
     drawn = frame.drop(lost.index)
+    return _Curves(prepare(paired_seeds.chart(drawn, pairs.order, arms, axis)), drawn, left_out)
+
+
+def _seeds(lab: Lab, choice: Choice, pairs: _Pairs, name: str, title: str, version: str) -> None:
+    axis, arms = _titled(lab, choice, name, title), tuple(choice.arms)
+    drawn = _drawn_seeds(lab.store, version, choice.study.name, name, pairs, arms, axis)
+    if drawn is None:
+        st.caption("No seed has been trained in both arms.")
+        return
     figure.show(
-        paired_seeds.chart(drawn, pairs.order, choice.arms, _titled(lab, choice, name, title)),
+        drawn.chart,
         f"shuffling.seeds.{name}",
         f"{title} of each seed in {' and '.join(pairs.order)}, joined by seed.",
-        drawn,
+        drawn.rows,
         figure.Provenance(
             f"last tenth of {name}, study {choice.study.name}, arms {pairs.order}",
             "mean of the last tenth of each run's measurements",
             code_version(),
             version,
         ),
-        sentence([left_out]),
+        sentence([drawn.fidelity]),
     )

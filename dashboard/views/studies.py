@@ -121,7 +121,7 @@ def _picture(lab: Lab, study: StudyRow, arms: list[str], version: str) -> None:
         st.caption("Nothing has been measured yet.")
         return
     st.vega_lite_chart(
-        spec=drawn.spec,
+        spec=drawn.chart.drawn,
         width="stretch",
         key=f"studies.picture.{study.name}",
         alt=f"{metric.label} of {study.title} over training, median over seeds; at the end: {drawn.ends}.",
