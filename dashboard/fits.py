@@ -1,29 +1,48 @@
-"""Stored fits of latent states, as the views need them, and the form that starts a new one."""
+"""Stored fits of latent states, as the views need them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import queries
+from dashboard import figure, queries
 from dashboard.charts import dwell, ribbons
+from dashboard.charts.palette import state_name
 from dashboard.lab import Lab
-from dashboard.wording import ago
+from dashboard.wording import count
 from data import analyses
 from data.rows import AnalysisRow, MetricRow
 from data.store import Store
-from engine.jobs import queue
-from engine.jobs.fit_request import WEIGHT_METRICS, fit_request
+from engine.analysis.detours import dwells
+from engine.analysis.median_interval import median_interval
 
 _BY_ROOT: dict[str | type, Any] = {Store: lambda store: str(store.root)}
 NORMALIZE_WORDS = {
     "per-run": "each run's z-scores over its own length",
     "pooled": "z-scores pooled over the training runs",
     "log-pooled": "logarithms, then pooled z-scores",
+    "none": "the numbers as they came",
 }
+MOST_STRETCHES = 6000
+"""Stretches of one figure beyond which those too short to be seen are drawn together."""
+Pair = tuple[int | None, int]
+"""A change of state: the state left (None for any) and the state entered."""
+
+
+class Stretches(NamedTuple):
+    """Ribbons of runs.
+
+    Attributes:
+        frame: arm, seed, start, end, state, confidence, row.
+        cell: steps that are told as one, where points by themselves would be too many; None where not.
+    """
+
+    frame: pd.DataFrame
+    cell: int | None
 
 
 @dataclass(frozen=True)
@@ -62,18 +81,20 @@ class Fit:
             rows += [{"n_states": tried["n_states"], "shortfall": max(reached) - value} for value in reached]
         return pd.DataFrame(rows, columns=["n_states", "shortfall"])
 
-    def stretches(self, arm: str, seeds: tuple[int, ...] | None, most: int = 2500) -> pd.DataFrame:
-        """Return the ribbons of an arm; certainty is averaged where it would split them too finely."""
-        for certainty in (True, False):
-            parts = [
-                ribbons.stretches(steps, path, confidence, arm, seed, certainty)
-                for run_arm, seed, steps, path, confidence in self.paths()
-                if run_arm == arm and (seeds is None or seed in seeds)
-            ]
-            frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"seed": [], "start": []})
-            if len(frame) <= most:
-                break
-        return frame.assign(row=frame["seed"].map(lambda seed: f"{int(seed)}"))
+    def stretches(self, arm: str, seeds: tuple[int, ...] | None, most: int = MOST_STRETCHES) -> Stretches:
+        """Return the ribbons of an arm; where they would be too many, states are told per cell of steps."""
+        told = [
+            (steps, path, confidence, arm, seed)
+            for run_arm, seed, steps, path, confidence in self.paths()
+            if run_arm == arm and (seeds is None or seed in seeds)
+        ]
+        cell = None
+        frame = _joined([ribbons.stretches(*each) for each in told])
+        if len(frame) > most:
+            longest = max((int(each[0][-1] - each[0][0]) for each in told if len(each[0])), default=0)
+            cell = max(longest * len(told) // most, 1)
+            frame = _joined([ribbons.stretches(*each, cell=cell) for each in told])
+        return Stretches(frame.assign(row=frame["seed"].map(lambda seed: f"{int(seed)}")), cell)
 
     def visits(self, arms: tuple[str, ...]) -> pd.DataFrame:
         """Return every visit of every run of these arms: state, steps, censored, arm, seed."""
@@ -97,6 +118,96 @@ class Fit:
             for run, a, b in zip(self.summary["runs"], offsets[:-1], offsets[1:], strict=True)
         ]
 
+    @cached_property
+    def moves(self) -> pd.DataFrame:
+        """Return one row for each kind of transition on the paths, the most frequent first.
+
+        source, target, count, runs, share with low and high (of the departures from source, with its Jeffreys
+        interval), and median with first and last (steps of the first time in each run, with the interval of
+        the median; NaN ends where fewer than six runs have it).
+        """
+        rows = []
+        for told in self.summary.get("transitions", []):
+            firsts = self.moments(told["source"], told["target"])
+            when = median_interval(np.array(list(firsts.values()), dtype=float))
+            rows.append(
+                {
+                    "source": told["source"], "target": told["target"], "count": told["count"],
+                    "runs": len(firsts), "share": told["share"], "low": told["interval"][0],
+                    "high": told["interval"][1], "median": when.value, "first": when.low, "last": when.high,
+                }
+            )  # fmt: skip
+        columns = ["source", "target", "count", "runs", "share", "low", "high", "median", "first", "last"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def attribution(self, source: int, target: int) -> pd.DataFrame:
+        """Return what each metric has to do with a transition: metric, gradient, strength, difference."""
+        told = next(t for t in self.summary["transitions"] if (t["source"], t["target"]) == (source, target))
+        return pd.DataFrame(
+            {
+                "metric": self.summary["metrics"],
+                **{name: told[name] for name in ("gradient", "strength", "difference")},
+            }
+        ).sort_values("strength", ascending=False, ignore_index=True)
+
+    @cached_property
+    def steps_per_row(self) -> float:
+        """Return the typical distance of two rows that follow one another, in steps."""
+        gaps = [np.diff(steps) for _, _, steps, _, _ in self.paths() if len(steps) > 1]
+        return float(np.median(np.concatenate(gaps))) if gaps else 1.0
+
+    def dwells(self, arms: tuple[str, ...]) -> pd.DataFrame:
+        """Return how long each state lasts, in steps: state, stays, left, mean, low, high."""
+        found = dwells([path for arm, _, _, path, _ in self.paths() if arm in arms], self.n_states)
+        frame = pd.DataFrame([each._asdict() for each in found])
+        frame[["mean", "low", "high"]] *= self.steps_per_row
+        return frame.assign(state=[state_name(state) for state in range(self.n_states)])
+
+    def changes(self) -> list[Pair]:
+        """Return the changes of state on the paths, into each state first, then the most frequent."""
+        counts: dict[Pair, int] = {}
+        for *_, path, _ in self.paths():
+            for t in np.flatnonzero(np.diff(path)):
+                pair = int(path[t]), int(path[t + 1])
+                counts[pair] = counts.get(pair, 0) + 1
+        frequent = sorted(counts, key=lambda pair: (-counts[pair], pair[0], pair[1]))
+        return [*((None, target) for target in sorted({target for _, target in counts})), *frequent]
+
+    def moments(self, source: int | None, target: int) -> dict[int, int]:
+        """Return the first step at which each run enters a state (from another one): by run."""
+        found = {}
+        for run, (_, _, steps, path, _) in zip(self.summary["runs"], self.paths(), strict=True):
+            enters = (path[1:] == target) & (path[:-1] != target)
+            rows = np.flatnonzero(enters if source is None else enters & (path[:-1] == source))
+            if len(rows):
+                found[int(run["run"])] = int(steps[rows[0] + 1])
+        return found
+
+
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    empty: dict[str, list[float]] = {
+        name: [] for name in ("arm", "seed", "start", "end", "state", "confidence")
+    }
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(empty)
+
+
+def provenance(fit: Fit, formula: str, source: str = "") -> figure.Provenance:
+    """Return how a figure of a fit was computed."""
+    query = f"analysis {fit.row.id} of {fit.row.study}, key {fit.row.key}"
+    return figure.Provenance(query, formula, fit.row.code_version, fit.row.data_version, source)
+
+
+def called(known: dict[str, MetricRow], name: str) -> str:
+    """Return what a metric is called; its name where the study does not describe it."""
+    return known[name].label if name in known else name
+
+
+def move_name(source: int | None, target: int) -> str:
+    """Return what a change of state is called: "State 0 to State 1", "Entry into State 1"."""
+    if source is None:
+        return f"Entry into {state_name(target)}"
+    return f"{state_name(source)} to {state_name(target)}"
+
 
 def load(store: Store, row: AnalysisRow) -> Fit:
     """Return a stored fit; its arrays are kept in memory by the key that names them."""
@@ -109,59 +220,16 @@ def _arrays(store: Store, key: str, _row: AnalysisRow) -> dict[str, np.ndarray]:
 
 
 def label(row: AnalysisRow) -> str:
-    """Return what an analysis is called in a list."""
+    """Return what an analysis is called in a list and in an address: it never changes."""
     summary = row.summary
-    return (
-        f"#{row.id} · {summary['n_states']} states · {len(summary['metrics'])} metrics · "
-        f"{', '.join(summary['arms'])} · {summary['normalize']} · {ago(row.created_at)}"
-    )
+    name = f"#{row.id} · {count(summary['n_states'], 'state')} · {count(len(summary['metrics']), 'metric')}"
+    every = f" · every {summary['every']}" if summary.get("every", 1) > 1 else ""
+    return f"{name} · {', '.join(summary['arms'])} · {summary['normalize']}{every}"
 
 
-def fit_form(lab: Lab, study: str, arms: list[str], known: dict[str, MetricRow]) -> None:
-    """Ask what to fit and start it as a job, which goes on when the page is closed."""
-    usual = [name for name in WEIGHT_METRICS if name in known] or list(known)
-    labels = {name: row.label for name, row in known.items()}
-    with st.form("latent.fit", border=False):
-        left, right = st.columns(2, gap="large")
-        with left:
-            chosen_arms = st.multiselect("Arms", arms, default=arms, key="latent.fit.arms")
-            metrics = st.multiselect(
-                "Metrics",
-                list(known),
-                default=usual,
-                format_func=lambda name: labels[name],
-                key="latent.fit.metrics",
-            )
-        with right:
-            states = st.slider("Numbers of states to try", 1, 12, (1, 8), key="latent.fit.states")
-            normalize = st.selectbox(
-                "Normalization",
-                list(NORMALIZE_WORDS),
-                format_func=lambda name: f"{name}: {NORMALIZE_WORDS[name]}",
-                key="latent.fit.normalize",
-                help="Pooled scores compare arms; per-run scores use a run's own future and "
-                "length, as Hu et al. 2023.",
-            )
-            one, two = st.columns(2)
-            restarts = one.number_input("Restarts", 1, 100, 10, key="latent.fit.restarts")
-            seed = two.number_input("Seed", 0, 2**31 - 1, 0, key="latent.fit.seed")
-        if st.form_submit_button("Fit latent states", type="primary", disabled=not lab.access.may_change):
-            wanted = fit_request(
-                lab.store,
-                study,
-                arms=chosen_arms or None,
-                metrics=metrics or None,
-                states=list(range(states[0], states[1] + 1)),
-                normalize=normalize,
-                restarts=int(restarts),
-                seed=int(seed),
-            )
-            queue.submit(lab.store, "fit", study, wanted.spec)
-            st.rerun()
-    st.caption(
-        "The number of states is chosen on held-out runs; restarts by training likelihood. "
-        f"On the command line: `python -m engine fit {study}`."
-    )
+def labelled(rows: Sequence[AnalysisRow]) -> dict[str, AnalysisRow]:
+    """Return analyses by what they are called, in the given order."""
+    return {label(row): row for row in rows}
 
 
 def last_failure(lab: Lab, study: str) -> None:

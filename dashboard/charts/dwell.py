@@ -1,9 +1,10 @@
-"""How long runs stay in each state: one dot a visit, a bar at the median."""
+"""How long runs stay in each state: one dot a visit, and the posterior mean with its interval."""
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
+from dashboard.charts import edges
 from dashboard.charts.palette import MUTED, state_colour, state_name
 
 
@@ -22,20 +23,34 @@ def visits(steps: np.ndarray, path: np.ndarray) -> pd.DataFrame:
     )
 
 
-def chart(frame: pd.DataFrame, n_states: int) -> alt.LayerChart:
-    """Return the figure from rows of state, steps, censored, arm, seed."""
+def chart(frame: pd.DataFrame, means: pd.DataFrame, n_states: int) -> alt.LayerChart:
+    """Return the figure: on a log axis, so that a state left at once and one that lasts both have room.
+
+    Args:
+        frame: state, steps, censored, arm, seed: the visits.
+        means: state, mean, low, high (steps): posterior mean and interval of the dwell time; an infinite mean
+            where no visit was seen to end.
+        n_states: how many states the model has, which fixes the colours.
+    """
     order = [state_name(state) for state in range(n_states)]
+    kept = frame[frame["steps"] > 0]
+    kept = kept.assign(ending=np.where(kept["censored"], "run ended", "left"))
+    told = means[np.isfinite(means["low"])]
+    values = np.r_[kept["steps"], told["low"], told["mean"], told["high"]].astype(float)
+    low, high = edges.domain(values, log=True)
+    scale = alt.Scale(type="log", domain=[low, high], nice=False, clamp=True)
+    axis = alt.Axis(format="~s", values=edges.ticks(low, high, log=True) or alt.Undefined)
+
+    def x(field: str) -> alt.X:
+        return alt.X(f"{field}:Q", title="Steps in the state", scale=scale, axis=axis)
+
     y = alt.Y("state:N", title=None, sort=order, axis=alt.Axis(ticks=False, domain=False))
-    x = alt.X("steps:Q", title="Steps in the state", axis=alt.Axis(format="~s", tickCount=6))
-    kept = frame[frame["steps"] > 0].assign(
-        ending=np.where(frame.loc[frame["steps"] > 0, "censored"], "run ended", "left")
-    )
     dots = (
         alt.Chart(kept)
         .transform_calculate(jitter="random() - 0.5")
-        .mark_point(size=34, filled=True, opacity=0.6)
+        .mark_point(size=34, filled=True, opacity=0.5)
         .encode(
-            x=x,
+            x=x("steps"),
             y=y,
             yOffset=alt.YOffset("jitter:Q", scale=alt.Scale(domain=[-1.2, 1.2])),
             color=state_colour(n_states, legend=False),
@@ -48,6 +63,15 @@ def chart(frame: pd.DataFrame, n_states: int) -> alt.LayerChart:
             tooltip=["state:N", "arm:N", "seed:Q", alt.Tooltip("steps:Q", format=","), "ending:N"],
         )
     )
-    medians = kept.groupby("state", as_index=False)["steps"].median()
-    bars = alt.Chart(medians).mark_tick(thickness=2.5, size=24, color=MUTED).encode(x=x, y=y)
-    return alt.LayerChart(layer=[dots, bars], height=38 * n_states + 90)
+    tooltip = [
+        "state:N",
+        alt.Tooltip("mean:Q", title="posterior mean [steps]", format=",.4~g"),
+        alt.Tooltip("low:Q", format=",.4~g"),
+        alt.Tooltip("high:Q", format=",.4~g"),
+        alt.Tooltip("stays:Q", title="visits"),
+        alt.Tooltip("left:Q", title="of which ended"),
+    ]
+    base, closed = alt.Chart(told), alt.Chart(told[np.isfinite(told["mean"])])
+    spans = base.mark_rule(strokeWidth=2.6, color=MUTED).encode(x=x("low"), x2="high:Q", y=y, tooltip=tooltip)
+    ticks = closed.mark_tick(thickness=3, size=26, color=MUTED).encode(x=x("mean"), y=y, tooltip=tooltip)
+    return alt.LayerChart(layer=[dots, spans, ticks], height=38 * n_states + 90)

@@ -9,13 +9,21 @@ import numpy as np
 import pandas as pd
 
 from dashboard.charts import edges
-from dashboard.charts.palette import state_colour, state_name
+from dashboard.charts.palette import MUTED, state_colour, state_name
 
 _CERTAINTY = (0.5, 0.7, 0.9)
+_HEIGHT, _LEAST_HEIGHT, _MOST_HEIGHT = 17.0, 5.0, 620.0
+"""Of a ribbon with its gap, as it is and at the least; and of all of them before they get lower."""
 
 
 def stretches(
-    steps: np.ndarray, path: np.ndarray, confidence: np.ndarray, arm: str, seed: int, certainty: bool = True
+    steps: np.ndarray,
+    path: np.ndarray,
+    confidence: np.ndarray,
+    arm: str,
+    seed: int,
+    certainty: bool = True,
+    cell: int | None = None,
 ) -> pd.DataFrame:
     """Return a run's path as stretches of one state and one band of certainty.
 
@@ -28,14 +36,18 @@ def stretches(
         arm: of the run.
         seed: of the run.
         certainty: whether to split where certainty passes 0.5, 0.7 or 0.9, not only where the state changes.
+        cell: steps that are told as one, by the state that most of their points are in and the mean
+            confidence of those; None for every point by itself.
     """
     if not len(steps):
         return pd.DataFrame({name: [] for name in ("arm", "seed", "start", "end", "state", "confidence")})
-    band = np.digitize(confidence, _CERTAINTY) if certainty else np.zeros(len(path), dtype=int)
-    begins = np.flatnonzero(np.r_[True, (np.diff(path) != 0) | (np.diff(band) != 0)])
-    ends = np.r_[begins[1:], len(path)]
     widths = np.diff(steps)
     last = steps[-1] + (int(np.median(widths)) if len(widths) else 1)
+    if cell is not None:
+        steps, path, confidence = _by_cell(steps, path, confidence, cell)
+    band = np.digitize(confidence, _CERTAINTY) if certainty else np.zeros(len(path), dtype=int)
+    begins = np.flatnonzero(np.r_[True, (np.diff(path) != 0) | (np.diff(band) != 0)])
+    sizes = np.diff(np.r_[begins, len(path)])
     return pd.DataFrame(
         {
             "arm": arm,
@@ -43,13 +55,34 @@ def stretches(
             "start": steps[begins],
             "end": np.r_[steps[begins[1:]], last],
             "state": [state_name(int(state)) for state in path[begins]],
-            "confidence": [float(confidence[a:b].mean()) for a, b in zip(begins, ends, strict=True)],
+            "confidence": np.add.reduceat(confidence.astype(float), begins) / sizes,
         }
     )
 
 
+def _by_cell(
+    steps: np.ndarray, path: np.ndarray, confidence: np.ndarray, cell: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return first step, commonest state (of equal ones the lower) and its mean confidence, cell by cell."""
+    _, first, place = np.unique((steps - steps[0]) // cell, return_index=True, return_inverse=True)
+    counts = np.zeros((len(first), int(path.max()) + 1))
+    sums = np.zeros_like(counts)
+    np.add.at(counts, (place, path), 1.0)
+    np.add.at(sums, (place, path), confidence)
+    common = counts.argmax(axis=1)
+    cells = np.arange(len(first))
+    return steps[first], common, sums[cells, common] / counts[cells, common]
+
+
 def chart(
-    ribbons: pd.DataFrame, loss: pd.DataFrame, rows: Sequence[str], n_states: int, y_title: str, log: bool
+    ribbons: pd.DataFrame,
+    loss: pd.DataFrame,
+    rows: Sequence[str],
+    n_states: int,
+    y_title: str,
+    log: bool,
+    ends: pd.DataFrame | None = None,
+    domain: tuple[float, float] | None = None,
 ) -> alt.LayerChart:
     """Return the figure for one arm: the loss in the upper part of the plot, the ribbons in the lower.
 
@@ -62,17 +95,20 @@ def chart(
         n_states: how many states the model has, which fixes the colours.
         y_title: of the metric above.
         log: whether the metric is drawn on a log axis.
+        ends: row, x: where runs converged, marked on their ribbons.
+        domain: first and last step of the axis, for several figures on one; None for those of the rows.
     """
     kept = loss[np.isfinite(loss["value"]) & ((loss["value"] > 0) | (not log))]
     low, high = edges.domain(kept["value"].to_numpy(float), log)
     start = float(min(ribbons["start"].min(), kept["x"].min() if len(kept) else np.inf))
-    height = 150 + 17 * len(rows) + 100
-    share = 150 / (150 + 17 * len(rows))
-    x_scale = alt.Scale(domain=[start, float(ribbons["end"].max())], nice=False)
+    each = _HEIGHT if len(rows) * _HEIGHT <= _MOST_HEIGHT else max(_MOST_HEIGHT / len(rows), _LEAST_HEIGHT)
+    plot = 150 + each * len(rows)
+    share = 150 / plot
+    x_scale = alt.Scale(domain=list(domain or (start, float(ribbons["end"].max()))), nice=False, zero=False)
     gutter: dict[str, Any] = {"orient": "left", "minExtent": 34, "titlePadding": 8}
     line = (
         alt.Chart(kept)
-        .mark_line(strokeWidth=1, opacity=0.5, color="#8490A0")
+        .mark_line(strokeWidth=1, opacity=0.5, color=MUTED)
         .encode(
             x=alt.X("x:Q", title="Step", scale=x_scale, axis=alt.Axis(format="~s", grid=False, tickCount=6)),
             y=alt.Y(
@@ -93,32 +129,34 @@ def chart(
         )
     )
     place = {row: index for index, row in enumerate(rows)}
-    placed = ribbons.assign(top=ribbons["row"].map(place), bottom=ribbons["row"].map(place) + 0.84)
-    bands = (
+    at = ribbons["row"].map(place)
+    placed = ribbons.assign(top=at, bottom=at + 0.84)
+    y = alt.Y(
+        "top:Q",
+        title="Seed",
+        scale=alt.Scale(
+            domain=[0, len(rows)],
+            nice=False,
+            zero=False,
+            range=[alt.expr(f"height * {share:.4f}"), alt.expr("height")],
+        ),
+        axis=alt.Axis(
+            values=[index + 0.42 for index in range(len(rows))],
+            labelExpr=f"{json.dumps(list(rows))}[floor(datum.value)]",
+            labelOverlap="greedy",
+            ticks=False,
+            domain=False,
+            grid=False,
+            **gutter,
+        ),
+    )
+    bands: alt.Chart | alt.LayerChart = (
         alt.Chart(placed)
         .mark_rect()
         .encode(
             x=alt.X("start:Q", title="Step", scale=x_scale),
             x2="end:Q",
-            y=alt.Y(
-                "top:Q",
-                title="Seed",
-                scale=alt.Scale(
-                    domain=[0, len(rows)],
-                    nice=False,
-                    zero=False,
-                    range=[alt.expr(f"height * {share:.4f}"), alt.expr("height")],
-                ),
-                axis=alt.Axis(
-                    values=[index + 0.42 for index in range(len(rows))],
-                    labelExpr=f"{json.dumps(list(rows))}[floor(datum.value)]",
-                    labelOverlap="greedy",
-                    ticks=False,
-                    domain=False,
-                    grid=False,
-                    **gutter,
-                ),
-            ),
+            y=y,
             y2="bottom:Q",
             color=state_colour(n_states),
             opacity=alt.Opacity(
@@ -133,4 +171,19 @@ def chart(
             ],
         )
     )
-    return alt.LayerChart(layer=[line, bands], height=height, resolve=alt.Resolve(scale={"y": "independent"}))
+    if ends is not None and len(ends):
+        marks = ends.assign(top=ends["row"].map(place) + 0.42)
+        tooltip = [
+            alt.Tooltip("row:N", title="seed"),
+            alt.Tooltip("x:Q", title="converged at step", format=","),
+        ]
+        mark = alt.Chart(marks).mark_point(
+            shape="triangle-down", filled=True, size=max(each * 4, 24), color="#FFFFFF", stroke="#1B212B",
+            strokeWidth=1, opacity=1,
+        )  # fmt: skip
+        bands = alt.LayerChart(
+            layer=[bands, mark.encode(x=alt.X("x:Q", scale=x_scale), y=y, tooltip=tooltip)]
+        )
+    return alt.LayerChart(
+        layer=[line, bands], height=round(plot) + 100, resolve=alt.Resolve(scale={"y": "independent"})
+    )

@@ -1,4 +1,7 @@
-"""Traces of many seeds: lines for runs, bands for whole arms, marks at the edge for what has no place."""
+"""Traces of many seeds: lines for runs, bands for whole arms, marks at the edge for what has no place.
+
+Aligned at an event, a rule stands at 0 and a strip below the plot counts the seeds behind each band.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +13,8 @@ import pandas as pd
 from dashboard.charts import edges
 from dashboard.charts.palette import MUTED, arm_colour, arm_dash
 
+_STRIP = 0.2
+"""Share of the plot's height that the strip of counts takes, its gap included."""
 _SHAPES = {"NaN": "cross", "+∞": "triangle-up", "−∞": "triangle-down", "zero or less": "circle"}
 
 
@@ -23,6 +28,7 @@ def chart(
     height: int = 410,
     legend: bool = True,
     width: float = 760,
+    event: str | None = None,
 ) -> alt.LayerChart:
     """Return the figure.
 
@@ -36,6 +42,7 @@ def chart(
         height: of the plot, in pixels.
         legend: whether to name the colours.
         width: about how wide it will be, in pixels.
+        event: colour of the rule at 0, where x is counted from an event; None for any other x.
     """
     drawn, lost = edges.split(lines, log)
     spread = _drawable(bands, log)
@@ -46,7 +53,12 @@ def chart(
         *(spread[name].to_numpy(float) for name in ("centre", "low", "high")),
     ]
     low, high = edges.domain(np.concatenate(values), log)
-    y_scale = alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False, clamp=True)
+    counted = event is not None and len(spread) > 0
+    floor = f"height * {1 - _STRIP}" if counted else "height"
+    y_scale = alt.Scale(
+        type="log" if log else "linear", domain=[low, high], nice=False, clamp=True,
+        range=[alt.expr(floor), 0] if counted else alt.Undefined,
+    )  # fmt: skip
     axis = alt.Axis(
         format="~e" if log and (low < 1e-5 or high >= 1e6) else "~g",
         titlePadding=10,
@@ -66,6 +78,9 @@ def chart(
         return alt.Y(f"{field}:Q", title=y_title, scale=y_scale, axis=axis)
 
     layers: list[alt.Chart] = []
+    if event is not None:
+        zero = alt.Chart(pd.DataFrame({"x": [0.0]})).mark_rule(color=event, strokeWidth=2, opacity=0.9)
+        layers.append(zero.encode(x=x))
     if len(spread):
         floored = spread.assign(low=spread["low"].clip(lower=low), high=spread["high"].clip(upper=high))
         base = alt.Chart(floored)
@@ -92,12 +107,30 @@ def chart(
     if len(spread):
         layers.extend(_centre(spread, x, x_title, y("centre"), colour, dash))
     if len(lost):
-        layers.extend(_edge_marks(lost, x, colour))
+        layers.extend(_edge_marks(lost, x, colour, floor))
     if not layers:
         layers.append(
             alt.Chart(pd.DataFrame({"x": [0.0], "centre": [1.0]})).mark_point(opacity=0).encode(x=x)
         )
+    if counted:
+        return alt.LayerChart(
+            layer=[alt.LayerChart(layer=layers), _counts(spread, x, colour)],
+            height=height,
+            resolve=alt.Resolve(scale={"y": "independent"}),
+        )
     return alt.LayerChart(layer=layers, height=height)
+
+
+def _counts(spread: pd.DataFrame, x: alt.X, colour: alt.Color) -> alt.Chart:
+    """Return how many seeds stand behind each band, in a strip at the foot of the plot."""
+    most = int(spread["n"].max())
+    place = alt.Scale(
+        domain=[0, most], nice=False, range=[alt.expr("height"), alt.expr(f"height * {1.06 - _STRIP}")]
+    )
+    y = alt.Y("n:Q", title="n", scale=place, axis=alt.Axis(values=[0, most], format="d", grid=False))
+    line = alt.Chart(spread).mark_line(strokeWidth=1.6, interpolate="step")
+    drawn: alt.Chart = line.encode(x=x, y=y, color=colour)
+    return drawn
 
 
 def _places(low: float, high: float, log: bool) -> dict[str, Any]:
@@ -142,7 +175,7 @@ def _centre(
     return [line, points]
 
 
-def _edge_marks(lost: pd.DataFrame, x: alt.X, colour: alt.Color) -> list[alt.Chart]:
+def _edge_marks(lost: pd.DataFrame, x: alt.X, colour: alt.Color, floor: str) -> list[alt.Chart]:
     """Return marks at the upper edge for NaN and +Inf, at the lower for -Inf and what a log axis lacks."""
     kinds = [kind for kind in edges.KINDS if kind in set(lost["kind"])]
     shape = alt.Shape(
@@ -157,7 +190,7 @@ def _edge_marks(lost: pd.DataFrame, x: alt.X, colour: alt.Color) -> list[alt.Cha
     layers: list[alt.Chart] = []
     for part, place in (
         (lost[~at_bottom], alt.value(5)),
-        (lost[at_bottom], alt.value(alt.expr("height - 5"))),
+        (lost[at_bottom], alt.value(alt.expr(f"{floor} - 5"))),
     ):
         if len(part):
             base = alt.Chart(part).mark_point(size=46, filled=True, opacity=0.9)

@@ -1,12 +1,14 @@
 """The transition graph: states in order of first visit, forward moves arch above, returns below."""
 
+import json
+
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from dashboard.charts.palette import MUTED, state_colour, state_name
+from dashboard.charts.palette import MUTED, STATES, state_colour, state_name
 
-_LEAST = 0.02
+LEAST = 0.02
 _POINTS = 24
 
 
@@ -19,36 +21,49 @@ def edges(transmat: np.ndarray) -> pd.DataFrame:
     for i, row in enumerate(transmat):
         leaving = 1.0 - row[i]
         for j, probability in enumerate(row):
-            if i != j and leaving > 1e-9 and probability / leaving >= _LEAST:
+            if i != j and leaving > 1e-9 and probability / leaving >= LEAST:
                 rows.append({"source": i, "target": j, "probability": float(probability / leaving)})
     return pd.DataFrame(rows, columns=["source", "target", "probability"])
 
 
-def chart(transmat: np.ndarray, occupancy: np.ndarray, height: int = 250) -> alt.LayerChart:
+def chart(
+    transmat: np.ndarray,
+    occupancy: np.ndarray,
+    moves: pd.DataFrame,
+    picked: tuple[int, int] | None = None,
+    height: int = 260,
+) -> alt.LayerChart:
     """Return the figure.
 
     Args:
         transmat: [K, K] transition probabilities from one measured point to the next.
         occupancy: [K] share of all measured points spent in each state.
+        moves: source, target, probability of the moves that are drawn; perhaps count, low, high.
+        picked: the move that stands out, in the colour of the state it enters.
         height: of the plot, in pixels.
     """
     n_states = len(transmat)
-    moves = edges(transmat)
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.6, n_states - 0.4], nice=False))
-    y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-1.25, 1.25], nice=False))
+    returns = bool((moves["target"] < moves["source"]).any())
+    low = -1.25 if returns else -0.35
+    height = height if returns else round(height * (1.25 - low) / 2.5)
+    y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[low, 1.25], nice=False))
     layers: list[alt.Chart] = []
     if len(moves):
         curves, heads, labels = _arcs(moves, n_states)
+        named = "" if picked is None else _name(*picked)
+        stroke = STATES[picked[1] % len(STATES)] if picked else MUTED
+        colour = alt.condition(f"datum.move == {json.dumps(named)}", alt.value(stroke), alt.value(MUTED))
         width = alt.StrokeWidth("probability:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.6, 5]))
-        tooltip = [alt.Tooltip("move:N"), alt.Tooltip("probability:Q", format=".2f")]
-        heads_at = alt.Chart(heads).mark_point(
-            shape="triangle-right", filled=True, size=110, color=MUTED, opacity=1
-        )
+        tooltip = [alt.Tooltip("move:N"), alt.Tooltip("told:N", title="probability")]
+        heads_at = alt.Chart(heads).mark_point(shape="triangle-right", filled=True, size=110, opacity=1)
         layers += [
             alt.Chart(curves)
-            .mark_line(color=MUTED, opacity=0.75)
-            .encode(x=x, y=y, detail="move:N", order="order:Q", strokeWidth=width, tooltip=tooltip),
-            heads_at.encode(x=x, y=y, angle=alt.Angle("angle:Q", scale=None), tooltip=tooltip),
+            .mark_line(opacity=0.75)
+            .encode(
+                x=x, y=y, detail="move:N", order="order:Q", strokeWidth=width, color=colour, tooltip=tooltip
+            ),
+            heads_at.encode(x=x, y=y, color=colour, angle=alt.Angle("angle:Q", scale=None), tooltip=tooltip),
             alt.Chart(labels)
             .mark_text(fontSize=11, color=MUTED)
             .encode(x=x, y=y, text=alt.Text("probability:Q", format=".2f")),
@@ -86,22 +101,35 @@ def chart(transmat: np.ndarray, occupancy: np.ndarray, height: int = 250) -> alt
     return alt.LayerChart(layer=layers, height=height)
 
 
+def _name(source: int, target: int) -> str:
+    return f"{state_name(source)} to {state_name(target)}"
+
+
 def _arcs(moves: pd.DataFrame, n_states: int) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return each move's curve, the arrow head at its middle and its label beside it."""
     curves, heads, labels = [], [], []
     t = np.linspace(0, np.pi, _POINTS)
-    for source, target, probability in zip(
-        moves["source"].to_list(), moves["target"].to_list(), moves["probability"].to_list(), strict=True
-    ):
+    for move in moves.to_dict("records"):
+        source, target, probability = int(move["source"]), int(move["target"]), float(move["probability"])
+        told = f"{probability:.2f}"
+        if "low" in move:
+            told += f" [{move['low']:.2f}, {move['high']:.2f}], {int(move['count'])} times"
         forward = 1.0 if target > source else -1.0
         rise = forward * (0.3 + 0.8 * abs(target - source) / max(n_states - 1, 1))
-        name = f"{state_name(source)} to {state_name(target)}"
+        name = _name(source, target)
         middle = (source + target) / 2
         xs = middle - (target - source) / 2 * np.cos(t)
         ys = rise * np.sin(t)
         curves.append(
             pd.DataFrame(
-                {"x": xs, "y": ys, "order": range(_POINTS), "move": name, "probability": probability}
+                {
+                    "x": xs,
+                    "y": ys,
+                    "order": range(_POINTS),
+                    "move": name,
+                    "probability": probability,
+                    "told": told,
+                }
             )
         )
         heads.append(
@@ -111,6 +139,7 @@ def _arcs(moves: pd.DataFrame, n_states: int) -> tuple[pd.DataFrame, pd.DataFram
                 "angle": 0 if forward > 0 else 180,
                 "move": name,
                 "probability": probability,
+                "told": told,
             }
         )
         labels.append({"x": middle, "y": rise + 0.13 * forward, "probability": probability})

@@ -1,14 +1,16 @@
 """Any metric of any runs over training, with honest bands."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from dashboard import figure, queries
+from dashboard.alignment import Event, event_picker
 from dashboard.charts import edges, traces
+from dashboard.charts.palette import MUTED, STATES
 from dashboard.controls import X_TITLES, Choice, choose, metric_picker, x_picker
 from dashboard.lab import Lab
 from dashboard.live import live
@@ -35,6 +37,7 @@ BAND_WORDS = {
     "none": "",
 }
 QUANTILES = {"median": "centre", "q05": "low", "q95": "high", "q25": "inner_low", "q75": "inner_high"}
+SINCE = {"step": "Steps", "epoch": "Epochs", "seconds": "Seconds"}
 POINTS_PER_CHART = 7000  # thinning keeps up to half as many again as it is asked for
 
 
@@ -51,6 +54,19 @@ class _Look:
     first: float | None
     last: float | None
     more: tuple[str, ...]
+    event: Event | None
+
+    @property
+    def events(self) -> queries.Events:
+        """Run and step of the event from which x is counted; None for x as measured."""
+        return None if self.event is None else self.event.steps
+
+    @property
+    def x_title(self) -> str:
+        """What the horizontal axis shows."""
+        if self.event is None:
+            return X_TITLES[self.x]
+        return f"{SINCE[self.x]} since {self.event.words}"
 
 
 def render(lab: Lab) -> None:
@@ -58,11 +74,11 @@ def render(lab: Lab) -> None:
     choice = choose(lab.store)
     known = queries.metrics(lab.store, choice.study.name)
     metric = metric_picker(known)
-    look = _controls(choice, metric, x_picker(), known)
+    look = _controls(lab, choice, metric, x_picker(), known)
     live(lab, choice.study.name, lambda: _draw(lab, choice, look, known))
 
 
-def _controls(choice: Choice, metric: MetricRow, x: Axis, known: dict[str, MetricRow]) -> _Look:
+def _controls(lab: Lab, choice: Choice, metric: MetricRow, x: Axis, known: dict[str, MetricRow]) -> _Look:
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom", key="traces.controls"):
         band = st.segmented_control(
             "Arms as", list(BANDS), format_func=lambda name: BANDS[name], default="median", required=True,
@@ -80,7 +96,8 @@ def _controls(choice: Choice, metric: MetricRow, x: Axis, known: dict[str, Metri
             "points are left out.",
         )  # fmt: skip
         seeds = st.toggle("Seeds as lines", value=True, key="traces.seeds", bind="query-params")
-    first, last = _range(choice, x)
+    event = event_picker(lab, choice, known)
+    first, last = _range(choice, x) if event is None else _around(x)
     others = [row.label for row in known.values() if row.name != metric.name]
     with st.sidebar:
         more = st.multiselect(
@@ -93,9 +110,18 @@ def _controls(choice: Choice, metric: MetricRow, x: Axis, known: dict[str, Metri
         )
     named = {row.label: row.name for row in known.values()}
     log = scale == "log" or (scale == "auto" and metric.log)
-    return _Look(
-        metric, x, band or "median", seeds, log, window, first, last, tuple(named[label] for label in more)
-    )
+    named_more = tuple(named[label] for label in more)
+    return _Look(metric, x, band or "median", seeds, log, window, first, last, named_more, event)
+
+
+def _around(x: Axis) -> tuple[float | None, float | None]:
+    """Ask how much of the traces is shown on both sides of the event; None for all of it."""
+    span = st.number_input(
+        f"{SINCE[x]} on either side", min_value=0.0, value=None, placeholder="all", width=200, format="%.6g",
+        key=f"traces.{x}.around", bind="query-params",
+        help="Zoom: what lies this close to the event is read again from the store at full resolution.",
+    )  # fmt: skip
+    return (-span, span) if span else (None, None)
 
 
 def _range(choice: Choice, x: Axis) -> tuple[float | None, float | None]:
@@ -118,6 +144,9 @@ def _range(choice: Choice, x: Axis) -> tuple[float | None, float | None]:
 
 def _draw(lab: Lab, choice: Choice, look: _Look, known: dict[str, MetricRow]) -> None:
     version = lab.store.traces.version(choice.study.name)
+    if look.event is not None and not look.event.steps:
+        st.info(f"No run has this event: {look.event.words}.", icon=":material/event_busy:")
+        return
     thinned = _lines(lab, choice, look, version)
     spread = _bands(lab, choice, look, look.metric, version)
     if thinned.frame.empty and spread.empty:
@@ -129,29 +158,53 @@ def _draw(lab: Lab, choice: Choice, look: _Look, known: dict[str, MetricRow]) ->
     if thinned.shown < thinned.total:
         kept = f"{thinned.shown:,} of {count(thinned.total, 'point')}, extremes kept"
     figure.show(
-        traces.chart(lines, spread, choice.arms, X_TITLES[look.x], f"{look.metric.label}{unit}", look.log),
+        traces.chart(
+            lines, spread, choice.arms, look.x_title, f"{look.metric.label}{unit}", look.log,
+            event=_mark(look.event),
+        ),
         "traces.chart",
-        f"{look.metric.label} against {look.x} for {', '.join(choice.shown_arms)}.",
+        f"{look.metric.label} against {look.x_title.lower()} for {', '.join(choice.shown_arms)}.",
         _drawn(lines, spread),
         _how(choice, look, version),
         sentence(
             [
                 BAND_WORDS[look.band],
+                _event_said(choice, look.event),
                 *_seeds_said(choice, spread),
                 _edges_said(lines, look.log),
                 _smoothing_said(look),
             ]
         ),
         kept if look.seeds else "",
-    )
+    )  # fmt: skip
     _multiples(lab, choice, look, known, version)
+
+
+def _mark(event: Event | None) -> str | None:
+    """Return the colour of the rule at the event: that of the state entered, where it is one."""
+    if event is None:
+        return None
+    return MUTED if event.state is None else STATES[event.state % len(STATES)]
+
+
+def _event_said(choice: Choice, event: Event | None) -> str:
+    """Say how many runs of each arm have the event: the others are in no line and no band."""
+    if event is None:
+        return ""
+    having = {run for run, _ in event.steps}
+    told = []
+    for arm in choice.shown_arms:
+        runs = [run for run in choice.runs if run.arm == arm]
+        told.append(f"{arm} {sum(run.id in having for run in runs)} of {len(runs)}")
+    having_it = f"Runs that have it, at its first time in each: {', '.join(told)}; the others are left out"
+    return f"0 is {event.words}. {having_it}"
 
 
 def _lines(lab: Lab, choice: Choice, look: _Look, version: str) -> Thinned:
     runs = max(len(choice.shown_runs), 1)
     return queries.thin(
         lab.store, version, choice.study.name, look.metric.name, look.x, choice.chosen_arms, choice.seeds,
-        look.first, look.last, max(16, min(1000, POINTS_PER_CHART // runs)), look.window,
+        look.first, look.last, max(16, min(1000, POINTS_PER_CHART // runs)), look.window, look.events,
     )  # fmt: skip
 
 
@@ -160,8 +213,9 @@ def _bands(lab: Lab, choice: Choice, look: _Look, metric: MetricRow, version: st
     if look.band == "none":
         return pd.DataFrame()
     frame = queries.bands(
-        lab.store, version, choice.study.name, metric.name, look.x, choice.chosen_arms, look.first, look.last
-    )
+        lab.store, version, choice.study.name, metric.name, look.x, choice.chosen_arms, look.first, look.last,
+        look.events,
+    )  # fmt: skip
     if look.band == "mean":
         ends = t_interval(
             frame["mean"].to_numpy(float), frame["sd"].fillna(0).to_numpy(float), frame["n"].to_numpy(float)
@@ -228,6 +282,8 @@ def _how(choice: Choice, look: _Look, version: str) -> figure.Provenance:
         f"seeds={spans(choice.seeds) if choice.seeds else 'all'}, {span}, window={look.window}); "
         f"bands(…, all seeds)"
     )
+    if look.event is not None:
+        query = f"{query}; x counted from {look.event.words} ({look.event.how})"
     formula = sentence([look.metric.formula, BAND_WORDS[look.band]])
     return figure.Provenance(query, formula, code_version(), version, look.metric.source)
 
@@ -246,23 +302,17 @@ def _multiples(lab: Lab, choice: Choice, look: _Look, known: dict[str, MetricRow
                 st.markdown(f"**{metric.label}**")
                 st.altair_chart(
                     traces.chart(
-                        _no_lines(),
-                        spread,
-                        choice.arms,
-                        X_TITLES[look.x],
-                        metric.unit,
-                        metric.log,
-                        190,
-                        False,
+                        _no_lines(), spread, choice.arms, look.x_title, metric.unit, metric.log, 190, False,
+                        event=_mark(look.event),
                     ),
                     width="stretch",
                     key=f"traces.more.{metric.name}",
-                    alt=f"{metric.label} against {look.x}, bands over the seeds of each arm.",
-                )
+                    alt=f"{metric.label} against {look.x_title.lower()}, bands over the seeds of each arm.",
+                )  # fmt: skip
 
 
 def _median(look: _Look) -> _Look:
-    return _Look(look.metric, look.x, "median", False, look.log, 1, look.first, look.last, ())
+    return replace(look, band="median")
 
 
 def _no_lines() -> pd.DataFrame:

@@ -234,6 +234,7 @@ def add_latent(store: Store, n_states: int = 3) -> None:
         posteriors.append(posterior)
     metrics = ["own_batch_risk", "full_batch_risk", "l2"]
     rng = np.random.default_rng(0)
+    moves = _moves(steps, paths, rng)
     table = [
         {"n_states": k, "heldout_loglik": -4 + 3 * (1 - 1 / k), "heldout_se": 0.2, "heldout_logliks": [],
          "shortfall": 0.0,
@@ -247,7 +248,9 @@ def add_latent(store: Store, n_states: int = 3) -> None:
         "covariance": "diag", "restarts": 5, "seed": 0, "arms": ["SS", "RR"], "runs": runs, "table": table,
         "rule": "fewest states within one standard error of the highest held-out likelihood",
         "trust": {"restart_hits": 3, "restart_spread": 0.2, "occupancy": [0.3, 0.4, 0.3], "entropy": 0.1,
-                  "autocorrelation": [0.2, 0.4, None]},
+                  "autocorrelation": [0.2, 0.4, None], "folds": 5,
+                  "rivals": [{"shortfall": 0.0, "agreement": 0.97}, {"shortfall": 0.2, "agreement": 0.61}]},
+        "every": 1, "topology": "ergodic", "transitions": moves,
         "warnings": ["Within states neighbouring rows still correlate."], "state_order": "mean "
         "step of first visit",
     }  # fmt: skip
@@ -268,3 +271,23 @@ def add_latent(store: Store, n_states: int = 3) -> None:
         "offsets": np.cumsum([0, *map(len, paths)]).astype(np.int64),
     }
     analyses.save(store, name, "latent", {"metrics": metrics}, summary, arrays, code_version="test", seed=0)
+
+
+def _moves(
+    steps: Sequence[np.ndarray], paths: Sequence[np.ndarray], rng: np.random.Generator
+) -> list[dict[str, object]]:
+    """Return the transitions of these paths, as a record holds them, with made-up attributions."""
+    found: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for run, (at, path) in enumerate(zip(steps, paths, strict=True)):
+        for t in np.flatnonzero(np.diff(path)) + 1:
+            found.setdefault((int(path[t - 1]), int(path[t])), []).append((run, int(at[t])))
+    left = {
+        source: sum(len(each) for pair, each in found.items() if pair[0] == source) for source, _ in found
+    }
+    return [
+        {"source": source, "target": target, "count": len(each), "runs": [run for run, _ in each],
+         "steps": [step for _, step in each], "share": len(each) / left[source], "interval": [0.5, 1.0],
+         "gradient": rng.normal(size=3).tolist(), "strength": rng.uniform(1, 2, 3).tolist(),
+         "difference": rng.normal(size=3).tolist()}
+        for (source, target), each in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]  # fmt: skip

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from engine.analysis.decorrelation import AUTOCORRELATED, advised_thinning
 from engine.analysis.latent.candidate import Candidate
 from engine.analysis.latent.estimation import MAX_STEPS, Estimate
 from engine.analysis.latent.matching import match
@@ -16,10 +16,6 @@ from engine.analysis.latent.model import LatentModel, decode_rows
 from engine.analysis.latent.parameters import COVARIANCE_FLOOR, Parameters
 from engine.analysis.latent.preparation import DIVERGED, MIN_ROWS, Cut, is_constant
 
-ENOUGH_ROWS = 30
-"""Rows of the longest run that thinning must leave for it to be advised."""
-AUTOCORRELATED = 0.3
-"""Median lag-1 correlation within states from which K is likely too high: at 0.7 a true 4 became 6 to 8."""
 HIT = 1e-3
 """Restarts closer than this, in nats per observation, reached the same optimum for any purpose."""
 RIVALS = 4
@@ -135,25 +131,6 @@ def path_agreements(
         agreement = match(theirs, paths, n_states, n_states).agreement
         rivals.append(Rival((ranked[0].loglik - each.loglik) / sum(map(len, rows)), agreement))
     return tuple(rivals)
-
-
-def decorrelation(autocorrelation: float) -> int:
-    """Return after how many rows a first-order autoregression with this lag-1 correlation has lost it.
-
-    The least n with r^n at most 0.2, at least 2.
-    """
-    return max(2, math.ceil(math.log(0.2) / math.log(min(autocorrelation, 0.999))))
-
-
-def advised_thinning(autocorrelation: float, rows: int) -> int | None:
-    """Return one row in how many leaves neighbours uncorrelated; None where too few would be left.
-
-    Args:
-        autocorrelation: at lag 1 within states, the median over metrics.
-        rows: of the longest run.
-    """
-    apart = decorrelation(autocorrelation)
-    return apart if rows >= ENOUGH_ROWS * apart else None
 
 
 def doubts_about_data(

@@ -1,5 +1,35 @@
+import json
+
+import numpy as np
+import pytest
+
+from dashboard import fit_files, trust
+from dashboard.access import alone
+from dashboard.fit_form import _climbs
+from dashboard.fits import load
+from dashboard.lab import Lab
+from data.errors import LabError
+from data.store import open_store
+from engine.analysis.latent import to_json
+from engine.analysis.latent.search import Search
 from engine.jobs import queue
 from tests.dashboard.conftest import words
+
+FIT = "#1 · 3 states · 3 metrics · SS, RR · pooled"
+
+
+def stored(root):
+    store = open_store(root)
+    (row,) = store.catalog.analyses("digits-shuffling", "latent")
+    return store, load(store, row)
+
+
+def spec(app, place):
+    return json.loads(app.get("vega_lite_chart")[place].proto.spec)
+
+
+def button(app, key):
+    return next(each for each in app.button if each.key == key)
 
 
 def test_without_a_fit_the_form_starts_one_as_a_job(lab, view, monkeypatch):
@@ -11,12 +41,35 @@ def test_without_a_fit_the_form_starts_one_as_a_job(lab, view, monkeypatch):
     assert "No latent states have been fitted yet" in words(app)
     app.slider(key="latent.fit.states").set_range(2, 4)
     app.multiselect(key="latent.fit.arms").set_value(["SS", "RR"])
-    app.form_submit_button[0].click().run()
+    app.selectbox(key="latent.fit.covariance").set_value("tied")
+    app.selectbox(key="latent.fit.topology").set_value("left-to-right")
+    app.number_input(key="latent.fit.every").set_value(3)
+    app.number_input(key="latent.fit.refits").set_value(0)
+    button(app, "latent.fit.start").click().run()
     assert not app.exception
-    ((kind, spec),) = sent
+    ((kind, told),) = sent
     assert kind == "fit"
-    assert tuple(spec["states"]) == (2, 3, 4)
-    assert tuple(spec["arms"]) == ("SS", "RR")
+    assert tuple(told["states"]) == (2, 3, 4)
+    assert tuple(told["arms"]) == ("SS", "RR")
+    assert (told["covariance"], told["topology"], told["every"], told["refits"]) == (
+        "tied", "left-to-right", 3, 0,
+    )  # fmt: skip
+
+
+def test_the_form_says_how_long_a_fit_takes(lab, view):
+    lab("running")
+    app = view("latent_states")
+    assert "266 climbs, about" in words(app)  # 7 (10 + 5 x 4) + 1 + 5, and 50 refits
+    app.number_input(key="latent.fit.refits").set_value(0).run()
+    assert "216 climbs, about" in words(app)
+
+
+@pytest.mark.parametrize(("restarts", "states"), [(10, range(1, 9)), (2, [3, 5]), (1, [1])])
+def test_the_climbs_foretold_are_those_of_the_search(restarts, states):
+    search = Search([np.zeros((9, 1))] * 7, tuple((fold,) for fold in range(5)), "diag", "ergodic", 0)
+    assert sum(_climbs({"restarts": restarts, "states": states}).values()) == len(
+        search.tasks(list(states), restarts)
+    )
 
 
 def test_a_fit_is_shown_whole_with_its_doubts(lab, view):
@@ -31,11 +84,61 @@ def test_a_fit_is_shown_whole_with_its_doubts(lab, view):
         "Moves between states",
         "What each state is like",
         "How long",
+        "What drives State",
     ):
         assert part in text
     assert "Within states neighbouring rows still correlate." in text
     assert "Gradient norm (constant)" in text
-    assert len(app.get("vega_lite_chart")) == 6  # choice of K, two arms, moves, fingerprints, dwell times
+    assert "BIC, beside it, is least at 5 states" in text
+    told = "\n".join(str(table.value) for table in app.table)
+    for part in ("97%, 61%", "10.0%", "Held-out likelihood", "EM converged"):
+        assert part in told
+    # choice of K, two arms, moves, when, what drives, fingerprints, dwell times
+    assert len(app.get("vega_lite_chart")) == 8
+
+
+def test_thinning_is_offered_where_it_leaves_enough_rows_and_fills_in_the_form(lab, view, monkeypatch):
+    lab("full")
+    monkeypatch.setattr(trust, "advised_thinning", lambda typical, rows: 5)
+    monkeypatch.setattr(trust, "AUTOCORRELATED", 0.1)
+    app = view("latent_states")
+    assert not app.exception
+    button(app, "latent.thin").click().run()
+    assert not app.exception
+    assert app.number_input(key="latent.fit.every").value == 5
+    assert app.multiselect(key="latent.fit.arms").value == ["SS", "RR"]
+    assert app.multiselect(key="latent.fit.metrics").value == ["own_batch_risk", "full_batch_risk", "l2"]
+    monkeypatch.setattr(trust, "advised_thinning", lambda typical, rows: None)
+    assert "thinning cannot mend it" in words(view("latent_states"))
+
+
+def test_seeds_are_sorted_by_convergence_and_marked(lab, view):
+    lab("full")
+    plain = view("latent_states", arms="SS")
+    by_seed = spec(plain, 1)
+    app = view("latent_states", **{"arms": "SS", "latent.order": "Time of convergence"})
+    assert not app.exception
+    assert not app.error
+    assert "Earliest on top; the triangle is where" in words(app)
+    assert json.dumps(by_seed) != json.dumps(spec(app, 1))
+    assert "triangle-down" in json.dumps(spec(app, 1))
+    assert "triangle-down" not in json.dumps(by_seed)
+
+
+def test_a_transition_is_picked_by_link_and_leads_to_its_traces(lab, view):
+    store, fit = stored(lab("full"))
+    assert fit.changes()[:2] == [(None, 1), (None, 2)]
+    for run, (_, _, steps, path, _) in zip(fit.summary["runs"], fit.paths(), strict=True):
+        entered = [int(steps[t]) for t in range(1, len(path)) if path[t] == 2 and path[t - 1] != 2]
+        assert fit.moments(None, 2).get(run["run"]) == (entered[0] if entered else None)
+    store.close()
+    app = view("latent_states", **{"latent.move": "State 1 to State 2"})
+    assert not app.exception
+    assert app.selectbox(key="latent.move").value == "State 1 to State 2"
+    assert "What drives State 1 to State 2" in words(app)
+    (page,) = [link.proto for link in app.get("page_link") if "aligned" in link.proto.label]
+    assert "traces.align=Change+of+latent+state" in page.query_string
+    assert "traces.move=State+1+to+State+2" in page.query_string
 
 
 def test_arms_outside_the_fit_are_said(lab, view):
@@ -43,3 +146,25 @@ def test_arms_outside_the_fit_are_said(lab, view):
     app = view("latent_states", arms="SS no BN")
     assert not app.exception
     assert "not in this analysis" in words(app)
+
+
+def test_a_downloaded_fit_opens_and_anything_else_is_refused_in_words(lab, view):
+    root = lab("full")
+    store, fit = stored(root)
+    access = Lab(store, alone())
+    text = to_json(fit.summary, fit.arrays).encode()
+    for content, what in (
+        (b"cos\nsystem\n", "is not a fit"),
+        (text[:900], "is not a fit"),
+        (b"{}", "Detour"),
+    ):
+        with pytest.raises(LabError, match=what):
+            fit_files.take(access, "digits-shuffling", content, "states.json")
+    fit_files.take(access, "digits-shuffling", text, "states.json")
+    assert len(store.catalog.analyses("digits-shuffling", "latent")) == 2
+    store.close()
+    app = view("latent_states")
+    assert not app.exception
+    assert app.selectbox(key="latent.analysis").value.startswith("#2")
+    assert "read from states.json" in words(app)
+    assert "Imported: the states are of this study's runs" in words(app)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from engine.analysis.decorrelation import decorrelation
 from engine.analysis.latent import fit, match
-from engine.analysis.latent.trust import decorrelation
 
 NAMES = list("abcdef")
 

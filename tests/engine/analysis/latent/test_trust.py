@@ -3,13 +3,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.analysis.decorrelation import advised_thinning, decorrelation
 from engine.analysis.latent import Candidate, Rival, fit
 from engine.analysis.latent.estimation import Estimate
 from engine.analysis.latent.model import decode_rows
 from engine.analysis.latent.parameters import Parameters
 from engine.analysis.latent.trust import (
-    advised_thinning,
-    decorrelation,
     doubts_about_fit,
     doubts_about_model,
     mean_entropy,
