@@ -278,7 +278,8 @@ class Study:
             settings: text values by setting, for example ``{"epochs": "20", "model.width": "128"}``.
 
         Raises:
-            LabError: an unknown setting, or a value that the setting cannot take.
+            LabError: an unknown setting, one that every arm sets for itself, or a value that the setting
+                cannot take.
         """
         if not settings:
             return self
@@ -315,6 +316,17 @@ class Study:
             if before is None or value != before:
                 given[key] = groups[group][name] = value
         chosen = {key: value for key, value in changes.items() if value != getattr(self, key)} | given
+        for key in chosen:
+            group, _, name = key.rpartition(".")
+            if all(
+                name in (arm.model if group == "model" else {} if group else arm.training)
+                for arm in self.arms
+            ):
+                raise LabError(
+                    "A setting without effect",
+                    f"Every arm of `{self.name}` has a `{key}` of its own, which stands over the study's.",
+                    "Choose another setting, or write a study of your own with other arms.",
+                )
         if not chosen:
             return self
         changes |= {f"{group}_settings": values for group, values in groups.items()}
