@@ -324,7 +324,7 @@ class Study:
             ):
                 raise LabError(
                     "A setting without effect",
-                    f"Every arm of `{self.name}` has a `{key}` of its own, which stands over the study's.",
+                    f"Every arm of `{self.name}` sets `{key}` for itself, which stands over the study's.",
                     "Choose another setting, or write a study of your own with other arms.",
                 )
         if not chosen:

@@ -68,12 +68,12 @@ def test_a_bad_override_is_refused_with_its_reason(settings, words):
 
 def test_a_change_that_every_arm_overrules_is_refused():
     rates = study("orderings-quadratic")
-    for key, value in (("lr", "0.1"), ("epochs", "5"), ("evaluate_every", "128")):
-        with pytest.raises(LabError, match=f"Every arm of `orderings-quadratic` has a `{key}` of its own"):
+    for key, value in (("lr", "0.3"), ("epochs", "5"), ("evaluate_every", "128")):
+        with pytest.raises(LabError, match=f"Every arm of `orderings-quadratic` sets `{key}` for itself"):
             rates.override({key: value})
     assert rates.override({"momentum": "0.5", "lr": str(rates.lr)}).momentum == 0.5
     both = dataclasses.replace(rates, arms=tuple(Arm(name, "RR", {"bias": name == "a"}) for name in "ab"))
-    with pytest.raises(LabError, match=r"`model\.bias` of its own"):
+    with pytest.raises(LabError, match=r"sets `model\.bias` for itself"):
         both.override({"model.bias": "true"})
     redo = study("dormant-redo").override({"redo_every": "50"})
     assert [redo.of(arm.name).redo_every for arm in redo.arms] == [50, 150]
