@@ -1,6 +1,6 @@
 """The event of each run from which its trace is counted: divergence, a threshold, a change of state."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -10,6 +10,7 @@ from dashboard.convergence import rule_picker
 from dashboard.fits import labelled, load, move_name
 from dashboard.lab import Lab
 from data.rows import MetricRow
+from data.traces import Axis
 
 KINDS = {
     "start": "Start of training",
@@ -17,6 +18,7 @@ KINDS = {
     "threshold": "Metric at a threshold",
     "transition": "Change of latent state",
 }
+SINCE = {"step": "Steps", "epoch": "Epochs", "seconds": "Seconds"}
 
 
 @dataclass(frozen=True)
@@ -28,63 +30,63 @@ class Event:
         steps: run and step of every run that has it.
         how: how it was found.
         state: the latent state that is entered, which has a colour; None for any other event.
+        span: how far on both sides the traces are shown, in units of x; None for all of them.
     """
 
     words: str
     steps: tuple[tuple[int, int], ...]
     how: str
     state: int | None = None
+    span: float | None = None
 
 
-def event_picker(lab: Lab, choice: Choice, known: dict[str, MetricRow]) -> Event | None:
-    """Ask from which event x is counted; None for x as measured."""
+def event_picker(lab: Lab, choice: Choice, known: dict[str, MetricRow], x: Axis) -> Event | None:
+    """Ask from which event x is counted, and how far on both sides; None for x as measured."""
+    study = choice.study.name
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom", key="traces.event"):
         kind = st.selectbox(
-            "Align at", list(KINDS), format_func=lambda name: KINDS[name], width=210,
+            "Align at", list(KINDS), format_func=lambda name: KINDS[name], width=190,
             key="traces.align", bind="query-params",
             help="Each run's own moment becomes 0, so that what happens around it can be compared.",
         )  # fmt: skip
-        if kind == "transition":
-            return _transition(lab, choice)
+        if kind == "start":
+            return None
+        event = _transition(lab, choice) if kind == "transition" else None
+        span = st.number_input(
+            f"{SINCE[x]} around it", min_value=0.0, value=None, placeholder="all", width=150, format="%.6g",
+            key=f"traces.{x}.around", bind="query-params",
+            help="Zoom: what lies this close to the event is read again from the store at full resolution.",
+        )  # fmt: skip
     if kind == "threshold":
-        version = lab.store.traces.version(choice.study.name)
+        version = lab.store.traces.version(study)
         rule = rule_picker(lab, choice.study, known, version)
         found = queries.crossings(
-            lab.store,
-            version,
-            choice.study.name,
-            rule.metric.name,
-            rule.threshold,
-            rule.direction,
-            rule.patience,
+            lab.store, version, study, rule.metric.name, rule.threshold, rule.direction, rule.patience
         )
-        return Event(rule.words, found, "first measured point from which it stays there for the patience")
+        event = Event(rule.words, found, "first measured point from which it stays there for the patience")
     if kind == "divergence":
         at = tuple((run.id, run.diverged_at) for run in choice.runs if run.diverged_at is not None)
-        return Event("divergence", at, "step at which the training recorded it")
-    return None
+        event = Event("divergence", at, "step at which the training recorded it")
+    return None if event is None else replace(event, span=span or None)
 
 
-def _transition(lab: Lab, choice: Choice) -> Event | None:
+def _transition(lab: Lab, choice: Choice) -> Event:
     """Ask which change of state, of which stored fit."""
     fits = labelled(lab.store.catalog.analyses(choice.study.name, "latent"))
     if not fits:
-        st.info(
-            "Latent states have not been fitted to this study yet; the view Latent states says how.",
-            icon=":material/timeline:",
+        return Event(
+            "a change of latent state; none have been fitted, which the view Latent states does", (), ""
         )
-        return None
-    named = st.selectbox("Analysis", list(fits), width=320, key="traces.analysis", bind="query-params")
+    named = st.selectbox("Analysis", list(fits), width=250, key="traces.analysis", bind="query-params")
     fit = load(lab.store, fits[named])
     moves = {move_name(*pair): pair for pair in fit.changes()}
     picked = st.selectbox(
-        "Change", list(moves), width=220, key="traces.move", bind="query-params",
+        "Change", list(moves), width=190, key="traces.move", bind="query-params",
         help="On the most probable path of each run; the first time where it happens more than once.",
     )  # fmt: skip
     if picked is None:
-        return None
+        return Event("a change of latent state", (), f"Viterbi paths of analysis {fit.row.id}")
     source, target = moves[picked]
     words = f"{picked[:1].lower()}{picked[1:]}" if source is None else f"the move from {picked}"
-    return Event(
-        words, tuple(fit.moments(source, target).items()), f"Viterbi paths of analysis {fit.row.id}", target
-    )
+    found = tuple(fit.moments(source, target).items())
+    return Event(words, found, f"Viterbi paths of analysis {fit.row.id}", target)

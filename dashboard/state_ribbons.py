@@ -103,10 +103,8 @@ def _ribbon(
         ),
         sentence(
             [
-                f"Earliest on top; the triangle is where {rule.words} first holds; {count(never, 'seed')} "
-                "never"
-                if rule
-                else "",
+                f"Earliest on top; the triangle is where {rule.words} first holds" if rule else "",
+                f"{count(never, 'seed')} never got there" if rule and never else "",
                 f"Each cell of {count(cell, 'step')} shows the state that most of its points are in"
                 if cell
                 else "",

@@ -34,7 +34,7 @@ def chart(frame: pd.DataFrame, target: int) -> alt.LayerChart:
     span = max(float(frame["difference"].abs().max()), 1e-12) * 1.05
 
     def half(field: str, title: str, bound: float, ends: tuple[float, float]) -> alt.X:
-        tick = float(f"{bound / 2:.1g}")
+        tick = 10.0 ** np.floor(np.log10(bound))
         return alt.X(
             f"{field}:Q",
             title=title,
@@ -48,8 +48,8 @@ def chart(frame: pd.DataFrame, target: int) -> alt.LayerChart:
             ),
         )
 
-    left = "Derivative of ln p(new state)"
-    right = "Difference of means [z]"
+    left = "d ln p(new) / dz"
+    right = "Difference [z]"
     faint = base.mark_rule(strokeWidth=1.5, color=MUTED).encode(
         x=half("reach", left, reach, (0.0, 0.47)), x2="zero:Q", y=y, tooltip=tooltip
     )

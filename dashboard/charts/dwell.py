@@ -29,14 +29,16 @@ def chart(frame: pd.DataFrame, means: pd.DataFrame, n_states: int) -> alt.LayerC
     Args:
         frame: state, steps, censored, arm, seed: the visits.
         means: state, mean, low, high (steps): posterior mean and interval of the dwell time; an infinite mean
-            where no visit was seen to end.
+            where no visit was seen to end: ≥ then marks the lower end.
         n_states: how many states the model has, which fixes the colours.
     """
     order = [state_name(state) for state in range(n_states)]
     kept = frame[frame["steps"] > 0]
     kept = kept.assign(ending=np.where(kept["censored"], "run ended", "left"))
     told = means[np.isfinite(means["low"])]
-    values = np.r_[kept["steps"], told["low"], told["mean"], told["high"]].astype(float)
+    seen = np.isfinite(told["mean"])
+    closed, unended = told[seen], told[~seen & (told["stays"] > 0)]
+    values = np.r_[kept["steps"], unended["low"], closed["low"], closed["high"]].astype(float)
     low, high = edges.domain(values, log=True)
     scale = alt.Scale(type="log", domain=[low, high], nice=False, clamp=True)
     axis = alt.Axis(format="~s", values=edges.ticks(low, high, log=True) or alt.Undefined)
@@ -71,7 +73,9 @@ def chart(frame: pd.DataFrame, means: pd.DataFrame, n_states: int) -> alt.LayerC
         alt.Tooltip("stays:Q", title="visits"),
         alt.Tooltip("left:Q", title="of which ended"),
     ]
-    base, closed = alt.Chart(told), alt.Chart(told[np.isfinite(told["mean"])])
+    base = alt.Chart(closed)
     spans = base.mark_rule(strokeWidth=2.6, color=MUTED).encode(x=x("low"), x2="high:Q", y=y, tooltip=tooltip)
-    ticks = closed.mark_tick(thickness=3, size=26, color=MUTED).encode(x=x("mean"), y=y, tooltip=tooltip)
-    return alt.LayerChart(layer=[dots, spans, ticks], height=38 * n_states + 90)
+    ticks = base.mark_tick(thickness=3, size=26, color=MUTED).encode(x=x("mean"), y=y, tooltip=tooltip)
+    arrow = alt.Chart(unended).mark_text(text="≥", fontSize=17, fontWeight="bold", color=MUTED)
+    least = arrow.encode(x=x("low"), y=y, tooltip=tooltip)
+    return alt.LayerChart(layer=[dots, spans, ticks, least], height=38 * n_states + 90)

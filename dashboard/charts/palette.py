@@ -21,7 +21,7 @@ ARMS_DARK = (
 # After Paul Tol's qualitative schemes, ordered so that neighbours in time differ most.
 STATES = (
     "#4477AA", "#DDAA33", "#AA3377", "#44BB99", "#EE6677",
-    "#66CCEE", "#8A6FBF", "#999933", "#EE8866", "#8795A6",
+    "#66CCEE", "#8A6FBF", "#999933", "#EE8866", "#8795A6", "#AF25F4", "#7A4C1F",
 )  # fmt: skip
 MUTED = "#8490A0"
 """Axes, rules and everything that is not data: readable on both backgrounds."""
@@ -96,6 +96,7 @@ def state_colour(n_states: int, legend: bool = True) -> alt.Color:
             symbolType="square",
             symbolOpacity=1,
             offset=4,
+            columns=6 if n_states > 8 else alt.Undefined,
         )
         if legend
         else None,

@@ -127,7 +127,12 @@ def _counts(spread: pd.DataFrame, x: alt.X, colour: alt.Color) -> alt.Chart:
     place = alt.Scale(
         domain=[0, most], nice=False, range=[alt.expr("height"), alt.expr(f"height * {1.06 - _STRIP}")]
     )
-    y = alt.Y("n:Q", title="n", scale=place, axis=alt.Axis(values=[0, most], format="d", grid=False))
+    y = alt.Y(
+        "n:Q",
+        title="seeds",
+        scale=place,
+        axis=alt.Axis(orient="left", values=[0, most], format="d", grid=False),
+    )
     line = alt.Chart(spread).mark_line(strokeWidth=1.6, interpolate="step")
     drawn: alt.Chart = line.encode(x=x, y=y, color=colour)
     return drawn

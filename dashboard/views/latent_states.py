@@ -189,8 +189,7 @@ def _dwell(choice: Choice, fit: Fit) -> None:
             "Gelman et al. 2013, section 2.4",
         ),
         f"{count(ended, 'visit')} cut short by the end of the run are marked with a triangle: those "
-        "lasted at least "
-        "as long as shown, and count in the posterior with their rows and without an end. No bar: never "
-        "left.",
+        "lasted at least as long as shown, and count in the posterior with their rows and without an end. "
+        "≥ marks the lower end for a state that no run was seen to leave.",
         narrow=True,
     )

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import figure, queries
-from dashboard.alignment import Event, event_picker
+from dashboard.alignment import SINCE, Event, event_picker
 from dashboard.charts import edges, traces
 from dashboard.charts.palette import MUTED, STATES
 from dashboard.controls import X_TITLES, Choice, choose, metric_picker, x_picker
@@ -37,7 +37,6 @@ BAND_WORDS = {
     "none": "",
 }
 QUANTILES = {"median": "centre", "q05": "low", "q95": "high", "q25": "inner_low", "q75": "inner_high"}
-SINCE = {"step": "Steps", "epoch": "Epochs", "seconds": "Seconds"}
 POINTS_PER_CHART = 7000  # thinning keeps up to half as many again as it is asked for
 
 
@@ -96,8 +95,11 @@ def _controls(lab: Lab, choice: Choice, metric: MetricRow, x: Axis, known: dict[
             "points are left out.",
         )  # fmt: skip
         seeds = st.toggle("Seeds as lines", value=True, key="traces.seeds", bind="query-params")
-    event = event_picker(lab, choice, known)
-    first, last = _range(choice, x) if event is None else _around(x)
+    event = event_picker(lab, choice, known, x)
+    if event is None:
+        first, last = _range(choice, x)
+    else:
+        first, last = (None, None) if event.span is None else (-event.span, event.span)
     others = [row.label for row in known.values() if row.name != metric.name]
     with st.sidebar:
         more = st.multiselect(
@@ -112,16 +114,6 @@ def _controls(lab: Lab, choice: Choice, metric: MetricRow, x: Axis, known: dict[
     log = scale == "log" or (scale == "auto" and metric.log)
     named_more = tuple(named[label] for label in more)
     return _Look(metric, x, band or "median", seeds, log, window, first, last, named_more, event)
-
-
-def _around(x: Axis) -> tuple[float | None, float | None]:
-    """Ask how much of the traces is shown on both sides of the event; None for all of it."""
-    span = st.number_input(
-        f"{SINCE[x]} on either side", min_value=0.0, value=None, placeholder="all", width=200, format="%.6g",
-        key=f"traces.{x}.around", bind="query-params",
-        help="Zoom: what lies this close to the event is read again from the store at full resolution.",
-    )  # fmt: skip
-    return (-span, span) if span else (None, None)
 
 
 def _range(choice: Choice, x: Axis) -> tuple[float | None, float | None]:
@@ -197,7 +189,7 @@ def _event_said(choice: Choice, event: Event | None) -> str:
         runs = [run for run in choice.runs if run.arm == arm]
         told.append(f"{arm} {sum(run.id in having for run in runs)} of {len(runs)}")
     having_it = f"Runs that have it, at its first time in each: {', '.join(told)}; the others are left out"
-    return f"0 is {event.words}. {having_it}"
+    return f"0 is {event.words}. {having_it}. Bands only where at least half of them are measured"
 
 
 def _lines(lab: Lab, choice: Choice, look: _Look, version: str) -> Thinned:
@@ -216,6 +208,9 @@ def _bands(lab: Lab, choice: Choice, look: _Look, metric: MetricRow, version: st
         lab.store, version, choice.study.name, metric.name, look.x, choice.chosen_arms, look.first, look.last,
         look.events,
     )  # fmt: skip
+    if look.event is not None:  # where few runs are left, a middle would jump as they come and go
+        most = frame.groupby("arm")["n"].transform("max")
+        frame = frame[frame["n"] >= most / 2].reset_index(drop=True)
     if look.band == "mean":
         ends = t_interval(
             frame["mean"].to_numpy(float), frame["sd"].fillna(0).to_numpy(float), frame["n"].to_numpy(float)

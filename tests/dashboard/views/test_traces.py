@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from dashboard.charts.palette import STATES
+from dashboard.fits import load
 from data.store import open_store
 from tests.dashboard.conftest import words
 
@@ -99,3 +101,76 @@ def test_a_running_study_is_drawn_as_far_as_it_is(lab, view):
     assert not app.exception
     assert not app.error
     assert app.get("vega_lite_chart")
+
+
+def aligned(root):
+    """Return the fit of the store, with the step at which each run enters state 2."""
+    store = open_store(root)
+    (row,) = store.catalog.analyses("digits-shuffling", "latent")
+    moments = load(store, row).moments(None, 2)
+    return store, moments
+
+
+def test_traces_are_aligned_at_a_change_of_state(lab, view):
+    store, moments = aligned(lab("full"))
+    link = {"traces.align": "Change of latent state", "traces.move": "Entry into State 2"}
+    app = view("traces", **link)
+    assert not app.exception
+    assert not app.error
+    text = words(app)
+    assert "0 is entry into State 2" in text
+    assert "SS 8 of 8, RR 8 of 8, SS no BN 0 of 8, RR no BN 0 of 8; the others are left out" in text
+    drawn = spec(app)
+    rule = drawn["layer"][0]["layer"][0]
+    assert rule["mark"]["type"] == "rule"
+    assert rule["mark"]["color"] == STATES[2]
+    table = store.traces.bands("digits-shuffling", "full_batch_risk", events=moments)
+    store.close()
+    assert set(table["arm"]) == {"SS", "RR"}
+    assert app.selectbox(key="traces.move").value == "Entry into State 2"
+    near = view("traces", **link, **{"traces.step.around": "320"})
+    assert not near.exception
+    assert near.number_input(key="traces.step.around").value == 320
+    assert "SS 8 of 8" in words(near)
+
+
+def test_traces_are_aligned_at_a_threshold_exactly(lab, view):
+    store = open_store(lab("full"))
+    app = view("traces", **{"traces.align": "Metric at a threshold", "seeds": "1"})
+    assert not app.exception
+    assert not app.error
+    assert "0 is test accuracy ≥ 0.9" in words(app)
+    frame = store.traces.frame("digits-shuffling", ["test_accuracy"], arms=["SS"], seeds=[1])
+    store.close()
+    beyond = (frame["test_accuracy"] >= 0.9).to_numpy()
+    first = next(t for t in range(len(beyond)) if beyond[t : t + 3].all())
+    rows = app.dataframe[0].value
+    mine = rows[(rows["arm"] == "SS") & (rows["what"] == "seed")]
+    assert mine.loc[mine["x"] == 0, "step"].tolist() == [frame["step"][first]]
+    assert (mine["step"] - mine["x"] == frame["step"][first]).all()
+
+
+def test_traces_are_aligned_at_divergence_and_runs_without_it_counted(lab, view):
+    lab("full")
+    app = view("traces", **{"traces.align": "Divergence", "x": "epoch"})
+    assert not app.exception
+    assert not app.error
+    assert "SS 0 of 8, RR 1 of 8" in words(app)
+    rows = app.dataframe[0].value
+    assert set(rows["arm"]) == {"RR"}
+    assert rows["x"].max() == 0  # nothing is measured after a divergence
+    running = lab("running")
+    assert running.exists()
+    assert "No run has this event: divergence" in words(view("traces", **{"traces.align": "Divergence"}))
+    none = words(view("traces", **{"traces.align": "Change of latent state"}))
+    assert "No run has this event: a change of latent state; none have been fitted" in none
+
+
+def test_bands_of_aligned_traces_end_where_half_of_the_runs_do(lab, view):
+    lab("full")
+    app = view("traces", **{"traces.align": "Change of latent state", "traces.move": "Entry into State 1"})
+    rows = app.dataframe[0].value
+    bands = rows[rows["what"] == "arm"]
+    for _, own in bands.groupby("arm"):
+        assert own["n"].min() >= own["n"].max() / 2
+    assert rows.loc[rows["what"] == "seed", "x"].min() < bands["x"].min()
