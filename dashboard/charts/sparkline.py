@@ -17,7 +17,8 @@ def chart(bands: pd.DataFrame, arms: Sequence[str], log: bool, height: int = 190
     """Return the figure from the bands of a metric: arm, x, median, q25, q75."""
     kept = bands[np.isfinite(bands["median"]) & ((bands["median"] > 0) | (not log))]
     low, high = edges.domain(kept["median"].to_numpy(float), log)
-    base = alt.Chart(kept.assign(q25=kept["q25"].clip(lower=low), q75=kept["q75"].clip(upper=high)))
+    drawn = kept.assign(q25=kept["q25"].clip(lower=low), q75=kept["q75"].clip(upper=high))
+    base = alt.Chart()
     x = alt.X("x:Q", title=None, axis=None, scale=alt.Scale(nice=False, zero=False))
     scale = alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False, clamp=True)
     axis = alt.Axis(
@@ -37,4 +38,4 @@ def chart(bands: pd.DataFrame, arms: Sequence[str], log: bool, height: int = 190
     line = base.mark_line(strokeWidth=1.8).encode(
         x=x, y=alt.Y("median:Q", scale=scale, axis=axis), color=colour, **dash
     )
-    return alt.LayerChart(layer=[band, line], height=height)
+    return alt.LayerChart(data=drawn, layer=[band, line], height=height)
