@@ -1,12 +1,12 @@
 """When the runs of a fit converge, by a rule that the reader chooses, and which states make them late."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import streamlit as st
 
-from dashboard import figure, queries
+from dashboard import figure, fits, queries
 from dashboard.fits import Fit
 from dashboard.lab import Lab
 from dashboard.wording import count
@@ -214,9 +214,8 @@ def detours(fit: Fit, rule: Rule, version: str, runs: Sequence[Run]) -> list[Det
 
 def provenance(fit: Fit, formula: str, source: str, rule: Rule | None = None) -> figure.Provenance:
     """Return how a figure was made from a fit, and from a rule of convergence where one counts."""
-    told = f"; converged: {rule.words}" if rule else ""
-    query = f"analysis {fit.row.id} of {fit.row.study}, key {fit.row.key}{told}"
-    return figure.Provenance(query, formula, fit.row.code_version, fit.row.data_version, source)
+    made = fits.provenance(fit, formula, source)
+    return made if rule is None else replace(made, query=f"{made.query}; converged: {rule.words}")
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -14,7 +14,7 @@ from dashboard.fits import Fit
 from dashboard.wording import count, interval, p_value, sentence, significant
 from engine.analysis.detours.visits import stays
 from engine.analysis.proportions import Share, ShareDifference, share, share_difference
-from engine.analysis.restricted_difference import restricted_difference
+from engine.analysis.restricted_difference import RestrictedDifference, restricted_difference
 from engine.analysis.survival import log_rank
 
 PATIENCE = 3
@@ -44,6 +44,11 @@ def compare(fit: Fit, rule: Rule, runs: Sequence[Run], study_arms: Sequence[str]
         others = [arm for arm in arms if arm != a]
         b = st.selectbox(
             "Arm B", others, key="b", bind="query-params", width=240, help="Differences are A less B."
+        )
+    if fit.summary["normalize"] == "per-run":
+        st.caption(
+            ":material/info: Each run was normalized over itself: a state is the same part of a run's own "
+            "course in both arms, not the same level. Fit with pooled normalization to compare levels."
         )
     left, right = st.columns([5, 4], gap="large")
     with left:
@@ -136,14 +141,20 @@ def _convergence(
         sentence(
             [
                 f"Converged: {pair[0]} {reached[0]}, {pair[1]} {reached[1]}",
-                f"{pair[0]} later by {significant(delay.estimate)} {interval(delay.low, delay.high)} steps "
-                f"(restricted mean, negative: earlier)",
+                f"{pair[0]} {_later(delay)} (difference of restricted means)",
                 f"Log-rank {p_value(test.p)}, n = {delay.n}, as if runs of one seed were independent"
                 if test.variance > 0
                 else "Log-rank: no time at which the arms could differ",
             ]
         ),
     )
+
+
+def _later(delay: RestrictedDifference) -> str:
+    """Return "later by 160 [85, 245] steps", or earlier."""
+    if delay.estimate < 0:
+        return f"earlier by {significant(-delay.estimate)} {interval(-delay.high, -delay.low)} steps"
+    return f"later by {significant(delay.estimate)} {interval(delay.low, delay.high)} steps"
 
 
 def _table(fit: Fit, found: dict[str, list[Share]], runs: Sequence[Run], pair: tuple[str, str]) -> None:

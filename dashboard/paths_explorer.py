@@ -10,7 +10,7 @@ from dashboard import figure, queries
 from dashboard.charts import ribbons, seed_ribbons
 from dashboard.charts import routes as routes_chart
 from dashboard.convergence import Rule, Run, provenance
-from dashboard.fits import Fit
+from dashboard.fits import MOST_STRETCHES, Fit
 from dashboard.lab import Lab
 from dashboard.wording import count, sentence
 from data.rows import MetricRow
@@ -124,13 +124,10 @@ def _told(route: Route) -> str:
 def _runs(fit: Fit, rule: Rule, shown: Sequence[Run], picked: str | None) -> None:
     drawn = shown[:MOST_RIBBONS]
     one_arm = len({run.arm for run in drawn}) == 1
-    frame = pd.concat(
-        [
-            ribbons.stretches(run.steps, run.path, run.confidence, run.arm, run.seed).assign(run=run.name)
-            for run in drawn
-        ],
-        ignore_index=True,
-    )
+    frame = _stretches(drawn)
+    if len(frame) > MOST_STRETCHES:
+        longest = max(int(run.steps[-1] - run.steps[0]) for run in drawn)
+        frame = _stretches(drawn, max(longest * len(drawn) // MOST_STRETCHES, 1))
     ends = pd.DataFrame(
         {
             "run": [run.name for run in drawn],
@@ -159,17 +156,35 @@ def _runs(fit: Fit, rule: Rule, shown: Sequence[Run], picked: str | None) -> Non
     )
 
 
+def _stretches(runs: Sequence[Run], cell: int | None = None) -> pd.DataFrame:
+    """Return the ribbons of some runs, with what each is called; by cells of steps where one is given."""
+    parts = [
+        ribbons.stretches(run.steps, run.path, run.confidence, run.arm, run.seed, cell=cell).assign(
+            run=run.name
+        )
+        for run in runs
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
 def _run(lab: Lab, fit: Fit, rule: Rule, run: Run, metric: MetricRow, version: str) -> None:
     lines = queries.thin(
         lab.store, version, fit.row.study, metric.name, "step", (run.arm,), (run.seed,), None, None, 1000, 1
     ).frame
     loss = pd.DataFrame({"row": lines["seed"].astype(str), "x": lines["x"], "value": lines["value"]})
-    frame = ribbons.stretches(run.steps, run.path, run.confidence, run.arm, run.seed)
+    frame = _stretches([run])
+    at = [] if run.converged_at is None else [run.converged_at]
     when = "never converged" if run.converged_at is None else f"converged at step {run.converged_at:,.0f}"
     st.markdown(f"**{run.name}**, {when}")
     figure.show(
         ribbons.chart(
-            frame.assign(row=str(run.seed)), loss, [str(run.seed)], fit.n_states, metric.label, metric.log
+            frame.assign(row=str(run.seed)),
+            loss,
+            [str(run.seed)],
+            fit.n_states,
+            metric.label,
+            metric.log,
+            pd.DataFrame({"row": [str(run.seed)] * len(at), "x": at}),
         ),
         "detours.run.ribbon",
         f"Latent states of {run.name} under its {metric.label.lower()}; it {when}.",

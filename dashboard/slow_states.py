@@ -30,7 +30,7 @@ def show(fit: Fit, rule: Rule, runs: Sequence[Run], version: str) -> None:
     """Show the verdict on every state, for runs of which at least one converged."""
     found = detours(fit, rule, version, runs)
     ranked = sorted(found, key=_rank)
-    _headline(rule, runs, ranked)
+    _headline(fit, rule, runs, ranked)
     left, right = st.columns([5, 4], gap="large")
     with left:
         _delays(fit, rule, runs, ranked)
@@ -61,7 +61,7 @@ def reason(found: Detour, runs: Sequence[Run]) -> str:
     return "obligatory" if found.others == 0 else "hardly avoidable"
 
 
-def _headline(rule: Rule, runs: Sequence[Run], ranked: Sequence[Detour]) -> None:
+def _headline(fit: Fit, rule: Rule, runs: Sequence[Run], ranked: Sequence[Detour]) -> None:
     guilty = [state_name(each.state) for each in ranked if each.is_detour]
     tested = sum(math.isfinite(each.p) for each in ranked)
     times = [run.converged_at for run in runs if run.converged_at is not None]
@@ -82,6 +82,13 @@ def _headline(rule: Rule, runs: Sequence[Run], ranked: Sequence[Detour]) -> None
         st.caption(
             sentence(
                 [
+                    *(
+                        f"{state_name(each.state)}: visitors are {_told(each.delay, each.low, each.high)} "
+                        f"steps later, adjusted p {significant(each.p_adjusted, 2)}, again in "
+                        f"{each.stability:.0%} of {'refits' if _refits(fit) else 'resamples'}"
+                        for each in ranked
+                        if each.is_detour
+                    ),
                     f"{len(times)} of {count(len(runs), 'run')} converge ({rule.words}), at step "
                     f"{min(times):,.0f} to {max(times):,.0f}, half of these by {np.median(times):,.0f}",
                     f"Censored: {count(censored, 'run')} that never did" if censored else "",
@@ -199,7 +206,7 @@ def _curves(fit: Fit, rule: Rule, runs: Sequence[Run], ranked: Sequence[Detour])
 
 def _table(fit: Fit, runs: Sequence[Run], ranked: Sequence[Detour]) -> None:
     """Show every number behind the verdicts, and each verdict in a sentence."""
-    refits = fit.summary.get("refits", {}).get("count", 0)
+    refits = _refits(fit)
     rows = []
     for each in ranked:
         tested = math.isfinite(each.p)
@@ -229,7 +236,19 @@ def _table(fit: Fit, runs: Sequence[Run], ranked: Sequence[Detour]) -> None:
     st.caption(f"p: one-sided permutation, 4,999 draws. {stable}")
     with st.expander("Why each state is or is not a detour", key="detours.why", type="compact"):
         st.markdown("\n".join(f"- **{state_name(each.state)}**: {each.why}" for each in ranked))
+        st.caption(
+            "What the test cannot see: where a fit splits a long phase into an early and a late state, only "
+            "runs that are slow in that phase reach the late one, and it looks like a detour."
+        )
+
+
+def _refits(fit: Fit) -> int:
+    """Return on how many refits to bootstrapped seeds stability rests; 0 for none."""
+    return int(fit.summary.get("refits", {}).get("count", 0))
 
 
 def _told(value: float, low: float, high: float) -> str:
-    return f"{significant(value)} {interval(low, high)}" if math.isfinite(value) else "–"
+    if not math.isfinite(value):
+        return "–"
+    value, low, high = (round(each, 6) + 0.0 for each in (value, low, high))  # what rounding left of 0 is 0
+    return f"{significant(value)} {interval(low, high)}"

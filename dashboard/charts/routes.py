@@ -9,6 +9,8 @@ from dashboard.charts.palette import MUTED, state_colour, state_name
 
 PICK = "pick"
 _ROW = 30
+_LEGIBLE = 14
+"""States on a route up to which their numbers fit into the blocks."""
 
 
 def blocks(names: Sequence[str], states: Sequence[Sequence[int]]) -> pd.DataFrame:
@@ -35,10 +37,11 @@ def chart(frame: pd.DataFrame, told: pd.DataFrame, picked: str | None, n_states:
     """
     longest = max(float(told["length"].max()), 1.0)
     pick = alt.selection_point(name=PICK, fields=["route"], toggle=False, empty=False)
-    x_scale = alt.Scale(domain=[0, max(longest * 1.9, longest + 4)], nice=False)
+    x_scale = alt.Scale(domain=[0, longest * 1.55 + 3.5], nice=False)
     y_scale = alt.Scale(domain=[0, len(told)], nice=False, zero=False, reverse=True)
     x, y = alt.X("position:Q", scale=x_scale, axis=None), alt.Y("row:Q", scale=y_scale, axis=None)
     seen = frame.assign(strength=1.0 if picked is None else (frame["route"] == picked) * 0.72 + 0.28)
+    colour = state_colour(n_states, legend=False)  # the blocks hold the numbers
     strength = alt.Opacity("strength:Q", legend=None, scale=None)
     centred = seen.assign(position=seen["position"] + 0.47, row=seen["row"] + 0.4)
     after = told.assign(
@@ -54,9 +57,9 @@ def chart(frame: pd.DataFrame, told: pd.DataFrame, picked: str | None, n_states:
         .add_params(pick),
         alt.Chart(seen)
         .mark_rect(cornerRadius=3, cursor="pointer", tooltip=None)
-        .encode(x=x, x2="end:Q", y=y, y2="bottom:Q", color=state_colour(n_states), opacity=strength),
+        .encode(x=x, x2="end:Q", y=y, y2="bottom:Q", color=colour, opacity=strength),
         alt.Chart(centred)
-        .mark_text(fontSize=12, fontWeight="bold", color="#FFFFFF")
+        .mark_text(fontSize=12 if longest <= _LEGIBLE else 0, fontWeight="bold", color="#FFFFFF")
         .encode(x=x, y=y, text="digit:N", opacity=strength),
         alt.Chart(after)
         .mark_text(align="left", fontSize=12, color=MUTED)
@@ -64,4 +67,4 @@ def chart(frame: pd.DataFrame, told: pd.DataFrame, picked: str | None, n_states:
             x=x, y=y, text="text:N", opacity=strength,
         ),
     ]  # fmt: skip
-    return alt.LayerChart(layer=layers, height=_ROW * len(told) + 46)
+    return alt.LayerChart(layer=layers, height=_ROW * len(told) + 20)

@@ -8,6 +8,8 @@ import pandas as pd
 from dashboard.charts.palette import MUTED, state_colour
 
 PICK = "pick"
+_ROW, _LEAST_ROW, _HEIGHT = 18.0, 10.0, 560.0
+"""Height of a ribbon with its gap, as it is and at the least, and of all of them before they get lower."""
 
 
 def chart(ribbons: pd.DataFrame, ends: pd.DataFrame, picked: str | None, n_states: int) -> alt.LayerChart:
@@ -21,8 +23,9 @@ def chart(ribbons: pd.DataFrame, ends: pd.DataFrame, picked: str | None, n_state
     """
     names = ends["run"].to_list()
     place = {name: row for row, name in enumerate(names)}
-    rows = ribbons["run"].map(place)
-    placed = ribbons.assign(top=rows, bottom=rows + 0.84)
+    at = ribbons["run"].map(place)
+    placed = ribbons.assign(top=at, bottom=at + 0.84)
+    row = max(min(_ROW, _HEIGHT / max(len(names), 1)), _LEAST_ROW)
     pick = alt.selection_point(name=PICK, fields=["run"], toggle=False, empty=False)
     x_scale = alt.Scale(
         domain=[float(ribbons["start"].min()), float(ribbons["end"].max())], nice=False, zero=False
@@ -55,7 +58,7 @@ def chart(ribbons: pd.DataFrame, ends: pd.DataFrame, picked: str | None, n_state
             x2="end:Q",
             y=y,
             y2="bottom:Q",
-            color=state_colour(n_states, legend=False),
+            color=state_colour(n_states),
             opacity=alt.Opacity(
                 "confidence:Q", legend=None, scale=alt.Scale(domain=[0.4, 1.0], range=[0.15, 1.0], clamp=True)
             ),
@@ -80,4 +83,4 @@ def chart(ribbons: pd.DataFrame, ends: pd.DataFrame, picked: str | None, n_state
         .mark_rect(filled=False, stroke=MUTED, strokeWidth=2)
         .encode(x=x, x2="end:Q", y=y, y2="bottom:Q"),
     ]  # fmt: skip
-    return alt.LayerChart(layer=layers, height=max(18 * len(names), 36) + 50)
+    return alt.LayerChart(layer=layers, height=round(max(row * len(names), 36.0)) + 74)

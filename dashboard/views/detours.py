@@ -11,7 +11,7 @@ from dashboard.charts import best_values, dwell_intervals, occupancy
 from dashboard.charts.palette import state_name
 from dashboard.controls import choose, metric_picker
 from dashboard.convergence import Rule, Run, follow, provenance, rule_picker
-from dashboard.fits import Fit, fitting, label, last_failure, load
+from dashboard.fits import Fit, fitting, labelled, last_failure, load
 from dashboard.lab import Lab
 from dashboard.links import link
 from dashboard.live import live
@@ -44,7 +44,7 @@ def render(lab: Lab) -> None:
         _teach(study.name)
         return
     fit = load(lab.store, _pick(rows))
-    arm = _arm(fit)
+    arm = _arm([arm for arm in choice.arms if arm in fit.arms])
     version = lab.store.traces.version(study.name)
     rule = rule_picker(lab, study, known, version)
     everyone = follow(lab, fit, rule, version)
@@ -88,19 +88,18 @@ def _teach(study: str) -> None:
 
 
 def _pick(rows: Sequence[AnalysisRow]) -> AnalysisRow:
-    labels = [label(row) for row in rows]
+    named = labelled(rows)
     with st.sidebar:
-        named = st.selectbox("Analysis", labels, key="latent.analysis", bind="query-params")
-    return rows[labels.index(named)]
+        return named[st.selectbox("Analysis", list(named), key="latent.analysis", bind="query-params")]
 
 
-def _arm(fit: Fit) -> str:
-    if len(fit.arms) == 1:
-        return fit.arms[0]
+def _arm(arms: list[str]) -> str:
+    if len(arms) == 1:
+        return arms[0]
     with st.sidebar:
         return st.selectbox(
             "Arm",
-            [*fit.arms, ALL_ARMS],
+            [*arms, ALL_ARMS],
             key="detours.arm",
             bind="query-params",
             help="Whose runs are looked at. Over all arms together, a state that only a slow arm visits "
