@@ -5,6 +5,8 @@ covariances, and stop at the same gain in log-likelihood per observation: hmmlea
 and with its own covariance prior, this project from its four kinds of start. None cross-validates. Each round
 times every way once, in turn; a ratio is the median over rounds, with its smallest and largest value. Beside
 the times stand the best log-likelihoods reached, in nats per observation. Every process has one thread.
+Seconds are those on the clock, and for one process also those of the processor, which other work on the
+machine leaves alone; ratios are of the latter where both have it.
 """
 
 import argparse
@@ -85,30 +87,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     for name, value in (("seeds", 40), ("steps", 1000), ("metrics", 14), ("states", 8), ("restarts", 10)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--jobs", type=int, default=2, help="processes of joblib and of this project")
+    parser.add_argument("--jobs", type=int, default=2, help="processes of joblib and of Detour; 1: none")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--remark", default="", help="a sentence about the circumstances, for the results")
     arguments = parser.parse_args()
     runs = runs_of(arguments.seeds, arguments.steps, arguments.metrics)
     states, restarts = range(1, arguments.states + 1), arguments.restarts
     ways: dict[str, Callable[[], Best]] = {
-        "hmmlearn": lambda: by_hmmlearn(runs, states, restarts, 1),
-        f"hmmlearn, joblib {arguments.jobs}": lambda: by_hmmlearn(runs, states, restarts, arguments.jobs),
         "Detour": lambda: by_detour(runs, states, restarts, 1),
-        f"Detour, {arguments.jobs} processes": lambda: by_detour(runs, states, restarts, arguments.jobs),
+        "hmmlearn": lambda: by_hmmlearn(runs, states, restarts, 1),
     }
+    if arguments.jobs > 1:
+        jobs = arguments.jobs
+        ways[f"Detour, {jobs} processes"] = lambda: by_detour(runs, states, restarts, jobs)
+        ways[f"hmmlearn, joblib {jobs}"] = lambda: by_hmmlearn(runs, states, restarts, jobs)
     took: dict[str, list[float]] = {name: [] for name in ways}
+    cpu: dict[str, list[float]] = {name: [] for name in ways}
     best: dict[str, Best] = {}
     for _ in range(arguments.rounds):
         for name, way in ways.items():
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.process_time()
             best[name] = way()
             took[name].append(time.perf_counter() - began)
-            print(f"{name}: {took[name][-1]:.1f} s", flush=True)
+            cpu[name].append(time.process_time() - worked)
+            print(f"{name}: {took[name][-1]:.1f} s, of the processor {cpu[name][-1]:.1f} s", flush=True)
     speeds = []
     for name, seconds in took.items():
-        ratios = [slow / fast for slow, fast in zip(took["hmmlearn"], seconds, strict=True)]
+        alone = name in ("hmmlearn", "Detour")
+        slow, fast = (cpu["hmmlearn"], cpu[name]) if alone else (took["hmmlearn"], seconds)
+        ratios = [theirs / ours for theirs, ours in zip(slow, fast, strict=True)]
         ratio = f"{statistics.median(ratios):.1f}x ({min(ratios):.1f}-{max(ratios):.1f})"
-        speeds.append([name, f"{statistics.median(seconds):.1f}", ratio])
+        worked_for = f"{statistics.median(cpu[name]):.1f}" if alone else ""
+        speeds.append([name, f"{statistics.median(seconds):.1f}", worked_for, ratio])
     reached = [
         [kind, str(k), f"{best['hmmlearn'][kind, k]:.4f}", f"{best['Detour'][kind, k]:.4f}"]
         for kind in ("diag", "full")
@@ -116,11 +126,12 @@ def main() -> None:
     ]
     size = (
         f"{arguments.seeds} runs of {arguments.steps} steps and {arguments.metrics} metrics, "
-        f"K = 1 to {arguments.states}, {restarts} starts, {arguments.rounds} rounds."
-    )
+        f"K = 1 to {arguments.states}, {restarts} starts, {arguments.rounds} round"
+        f"{'' if arguments.rounds == 1 else 's'}. {arguments.remark}"
+    ).strip()
     text = (
         f"{(__doc__ or '').split(chr(10), 2)[2].strip()}\n\n{size}\n\n"
-        + markdown(["way", "seconds", "hmmlearn's time / this"], speeds)
+        + markdown(["way", "seconds", "of the processor", "hmmlearn's / this"], speeds)
         + "\n\n"
         + markdown(["covariance", "K", "hmmlearn, best", "Detour, best"], reached)
     )

@@ -16,6 +16,14 @@ from engine.analysis.latent.preparation import stack
 from engine.analysis.latent.processes import Work
 from engine.analysis.latent.starts import KINDS, start
 
+CANDIDATES = 6
+"""Starts of which each restart on all runs takes the most promising. On 9 sets of 1,600 to 4,000 rows through
+5 states (K = 6, full) hmmlearn's best of ten was ahead by 0.011 nats per row on average with one start and
+behind by 0.006 with six; where it stayed ahead it rested on variances below our floor, but for one set."""
+SCREENING_STEPS = 5
+SCREENING_ROWS = 4096
+"""Rows, of whole runs evenly spaced over all, on which candidates are compared."""
+
 
 class Task(NamedTuple):
     """One climb.
@@ -69,10 +77,27 @@ class Search(Work[Task, Estimate]):
         return stack([run for index, run in enumerate(self.rows) if index not in left_out])
 
     def solve(self, task: Task) -> Estimate:
-        """Climb from one start."""
+        """Climb from one start; on all runs, from the one of some candidates that begins to climb best."""
         X, lengths = _training(self, task.fold)
-        begun = start(X, lengths, task.n_states, self.covariance, task.restart, self.seed, self.topology)
-        return estimate(X, lengths, begun)
+        turn, kind = divmod(task.restart, len(KINDS))
+        candidates = CANDIDATES if task.fold < 0 and task.n_states > 1 else 1
+        starts = [
+            start(
+                X,
+                lengths,
+                task.n_states,
+                self.covariance,
+                kind + len(KINDS) * (candidates * turn + candidate),
+                self.seed,
+                self.topology,
+            )
+            for candidate in range(candidates)
+        ]
+        if candidates == 1:
+            return estimate(X, lengths, starts[0])
+        some = _some(self)
+        climbs = [estimate(*some, each, max_steps=SCREENING_STEPS).loglik for each in starts]
+        return estimate(X, lengths, starts[int(np.argmax(climbs))])
 
 
 @lru_cache(maxsize=1)
@@ -80,3 +105,12 @@ def _training(
     search: Search, fold: int
 ) -> tuple[Float[np.ndarray, "rows features"], Int[np.ndarray, " runs"]]:
     return search.training(fold)
+
+
+@lru_cache(maxsize=1)
+def _some(search: Search) -> tuple[Float[np.ndarray, "rows features"], Int[np.ndarray, " runs"]]:
+    """Return the rows of evenly spaced runs, about `SCREENING_ROWS` of them."""
+    total = sum(map(len, search.rows))
+    number = max(1, min(len(search.rows), round(len(search.rows) * SCREENING_ROWS / total)))
+    chosen = np.linspace(0, len(search.rows) - 1, number).round().astype(int)
+    return stack([search.rows[run] for run in chosen])

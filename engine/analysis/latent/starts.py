@@ -32,9 +32,10 @@ def start(
 ) -> Parameters:
     """Return the parameters that restart number `restart` begins with.
 
-    k-means: 20 Lloyd steps from a k-means++ seeding (the first: the best of ten), and every transition
-    equally likely, as hmmlearn starts.
-    sticky k-means: the same clusters, and a stay probability as if each run passed once through K states.
+    k-means: 20 Lloyd steps from a k-means++ seeding (the first: the best of ten), every transition equally
+    likely and every covariance that of all rows, as hmmlearn starts.
+    sticky k-means: the same clusters with their own covariances, and a stay probability as if each run
+    passed once through K states.
     segments: every run cut into K stretches, equal in the first such restart, then of shares drawn from a
     flat Dirichlet distribution; transitions counted. random: the nearest of K rows drawn at random; counted.
 
@@ -78,6 +79,8 @@ def start(
         transmat = np.triu(transmat)
     beginnings = 1 + np.bincount(labels[np.cumsum(lengths) - lengths], minlength=n_states)
     means, covars = _emissions(X, labels, n_states, covariance)
+    if kind == "k-means":
+        covars = np.repeat(_whole(X, covariance)[None], n_states, axis=0)
     return Parameters(
         startprob=beginnings / beginnings.sum(),
         transmat=transmat / transmat.sum(axis=1, keepdims=True),
@@ -128,6 +131,14 @@ def _counted(
     return transitions
 
 
+def _whole(X: Float[np.ndarray, "rows features"], covariance: Covariance) -> Float[np.ndarray, "*features"]:
+    """Return the variances or the covariance of all rows."""
+    if covariance == "diag":
+        variances: Float[np.ndarray, "*features"] = X.var(axis=0)
+        return variances
+    return np.atleast_2d(np.cov(X, rowvar=False, bias=True))
+
+
 def _emissions(
     X: Float[np.ndarray, "rows features"],
     labels: Int[np.ndarray, " rows"],
@@ -139,7 +150,7 @@ def _emissions(
     The shrinkage weighs as many rows as there are features, so that a label of few rows starts wide, not
     singular.
     """
-    whole = X.var(axis=0) if covariance == "diag" else np.atleast_2d(np.cov(X, rowvar=False, bias=True))
+    whole = _whole(X, covariance)
     means, covars = [], []
     for state in range(n_states):
         rows = X[labels == state]

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from engine.analysis.latent.estimation import estimate
 from engine.analysis.latent.processes import Stopped
-from engine.analysis.latent.search import Search
+from engine.analysis.latent.search import CANDIDATES, Search, Task
+from engine.analysis.latent.starts import start
 
 
 @pytest.fixture
@@ -35,3 +37,17 @@ def test_two_processes_find_the_same_bits_and_can_be_stopped(search) -> None:
             np.testing.assert_array_equal(mine, theirs)
     with pytest.raises(Stopped, match="of 6 restarts"):
         search.run(tasks, workers=2, progress=lambda done, total: done >= 1)
+
+
+def test_a_restart_on_all_runs_takes_the_start_that_begins_to_climb_best(search, monkeypatch) -> None:
+    monkeypatch.setattr("engine.analysis.latent.search.SCREENING_ROWS", 90)
+    X, lengths = search.training(-1)
+    some, some_lengths = np.concatenate([search.rows[0], search.rows[3]]), np.array([40, 40])
+    for restart, numbers in ((3, range(3, 27, 4)), (5, range(25, 49, 4))):  # of one kind, none used twice
+        starts = [start(X, lengths, 3, "full", number, 0) for number in numbers]
+        assert len(starts) == CANDIDATES
+        after = [estimate(some, some_lengths, each, max_steps=5).loglik for each in starts]
+        expected = estimate(X, lengths, starts[np.argmax(after)])
+        assert search.solve(Task(-1, 3, restart)).loglik == expected.loglik
+    begun = start(*search.training(0), 3, "full", 2, 0)
+    assert search.solve(Task(0, 3, 2)).loglik == estimate(*search.training(0), begun).loglik

@@ -41,6 +41,8 @@ def test_sticky_k_means_is_k_means_that_stays(chains) -> None:
     plain, sticky = (start(X, lengths, 3, "diag", restart, 0) for restart in (0, 1))
     np.testing.assert_array_equal(plain.means, sticky.means)
     np.testing.assert_allclose(plain.transmat, 1 / 3)
+    np.testing.assert_allclose(plain.covars, np.repeat([X.var(axis=0)], 3, axis=0))
+    assert (sticky.covars.mean(axis=0) < plain.covars[0]).all()  # within clusters, not over all rows
     # 60 rows in 3 states: 20 each
     np.testing.assert_allclose(sticky.transmat, np.full((3, 3), 0.025) + np.eye(3) * 0.925)
 
