@@ -71,7 +71,7 @@ class LastFeatures(NamedTuple):
 
 
 def last_features(
-    study: Study, arm: str, seed: int, weights: Mapping[str, npt.NDArray[np.generic]], subsets: int = 500
+    study: Study, arm: str, seed: int, weights: Mapping[str, npt.NDArray[np.generic]], subsets: int = 128
 ) -> LastFeatures:
     """Return them for one run of a study at the weights of a checkpoint.
 

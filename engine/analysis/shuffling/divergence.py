@@ -204,12 +204,19 @@ def _told(
             f"least {needed}. {diverging}."
         )
     numbers = (
-        f"over the last half the full-batch risk changes by {full_growth:+.1%} (slope {full.estimate:.3g} "
-        f"per ln step, p = {full.p:.2g}), the own-batch risk by {own_growth:+.1%} (p = {own.p:.2g}); "
-        f"{diverging}."
+        f"over the last half the full-batch risk {_changes(full_growth)} ({_slope(full.estimate)}"
+        f"p = {full.p:.2g}), the own-batch risk {_changes(own_growth)} (p = {own.p:.2g}); {diverging}."
     )
     if grows["full"] and grows["own"]:
         return "blow-up", f"Blow-up: {numbers}"
     if grows["full"]:
         return "distortion divergence", f"Distortion divergence: {numbers}"
     return "none", f"No divergence: {numbers}"
+
+
+def _changes(growth: float) -> str:
+    return f"changes by {growth:+.1%}" if np.isfinite(growth) else "grows without bound"
+
+
+def _slope(slope: float) -> str:
+    return f"slope {slope:.3g} per ln step, " if np.isfinite(slope) else ""

@@ -30,6 +30,7 @@ from engine.cli.table import table
 
 OWN, FULL = "own_batch_risk", "full_batch_risk"
 _SHARE = 0.1
+_ALPHA = 0.05
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -185,9 +186,11 @@ def _told(
         "median_a": medians[0],
         "median_b": medians[1],
     }
-    if not isinstance(effect, Effect):
-        return {**told, "seeds_needed": None, "verdict": "differs" if effect.p <= 0.05 else "open"}
     bound = math.log(least) if ratio else 0.0
+    if not isinstance(effect, Effect):
+        apart = effect.p <= _ALPHA and abs(effect.estimate) >= bound
+        verdict = "too few seeds" if effect.minimum_p > _ALPHA else "differs" if apart else "open"
+        return {**told, "seeds_needed": None, "verdict": verdict}
     verdict = "differs" if differs(effect, bound) else "same" if ratio and same(effect, bound) else "open"
     if underpowered(effect):
         verdict = "too few seeds"

@@ -125,5 +125,6 @@ def test_arms_without_a_shared_seed_are_compared_as_groups(
     effect = answer(*words)["effects"][1]
     assert (effect["paired"], effect["n"], effect["exact"]) == (False, 6, True)
     assert effect["minimum_p"] == pytest.approx(0.1)
+    assert effect["verdict"] == "too few seeds"
     assert main([*map(str, words)]) == 0
     assert "no seed shared" in capsys.readouterr().out

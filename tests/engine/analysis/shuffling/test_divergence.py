@@ -50,6 +50,16 @@ class TestKind:
     def test_blow_up_is_growth_of_both(self) -> None:
         assert divergence(STEPS, growing(0.1), growing(0.3)).kind == "blow-up"
 
+    def test_runs_that_end_without_a_finite_risk_blow_up(self) -> None:
+        own, full = falling(), falling(seed=2)
+        for risk in (own, full):
+            risk[:6, STEPS > 4000] = np.nan
+        found = divergence(STEPS, own, full)
+        assert found.kind == "blow-up"
+        assert "grows without bound (p = " in found.sentence
+        assert "nan" not in found.sentence
+        assert "inf" not in found.sentence
+
     def test_neither(self) -> None:
         assert divergence(STEPS, falling(), falling(seed=3)).kind == "none"
         assert divergence(STEPS, growing(), falling()).kind == "none"
