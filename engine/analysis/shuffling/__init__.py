@@ -5,6 +5,7 @@ from engine.analysis.shuffling.effects import Effect, paired_effect
 from engine.analysis.shuffling.gridding import on_one_grid
 from engine.analysis.shuffling.normalization import NormalizedData, dataset, normalize
 from engine.analysis.shuffling.optimum import optimum
+from engine.analysis.shuffling.plane import Plane, hull, plane
 from engine.analysis.shuffling.prediction import Verdict, settling_time, verdict
 from engine.analysis.shuffling.reversal import LEAST_RATIO, Reading, differs, read, same, underpowered
 from engine.analysis.shuffling.risks import Optima, Risks, Sampled, distance, optima, risk, risks
@@ -27,6 +28,7 @@ __all__ = [
     "Judged",
     "NormalizedData",
     "Optima",
+    "Plane",
     "Reading",
     "Risks",
     "Sampled",
@@ -39,12 +41,14 @@ __all__ = [
     "differs",
     "distance",
     "divergence",
+    "hull",
     "normalize",
     "on_one_grid",
     "one_against_rest",
     "optima",
     "optimum",
     "paired_effect",
+    "plane",
     "read",
     "remarks",
     "risk",
