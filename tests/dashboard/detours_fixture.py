@@ -39,8 +39,11 @@ def walk(arm: str, seed: int) -> tuple[np.ndarray, int | None]:
     return np.r_[path, np.full(ROWS, FINAL)][:ROWS], at
 
 
-def build(root: Path, seeds: int = 24, arms: tuple[str, ...] = ARMS) -> Store:
-    """Make the store: accuracy is 0.2 before convergence and 0.97 after, the risk falls by the way."""
+def build(root: Path, seeds: int = 24, arms: tuple[str, ...] = ARMS, refits: int = 0) -> Store:
+    """Make the store: accuracy is 0.2 before convergence and 0.97 after, the risk falls by the way.
+
+    Refits find the same paths, but every fourth of them has no counterpart of the detour.
+    """
     store = open_store(root, create=True)
     config = {"arms": [{"name": arm} for arm in arms], "epochs": 10}
     store.catalog.save_study(STUDY, "A planted detour", "Half of the plain runs are late.", config, "upload")
@@ -69,7 +72,7 @@ def build(root: Path, seeds: int = 24, arms: tuple[str, ...] = ARMS) -> Store:
             writer.write(np.full(ROWS, run), steps, steps / 100, steps * 0.01, columns)
     store.catalog.update_runs([{"id": run, "status": "done", "step": int(steps[-1])} for run in ids])
     store.catalog.finish_job(job.id, "done")
-    _save_fit(store, wanted, ids, steps, paths)
+    _save_fit(store, wanted, ids, steps, paths, refits)
     return store
 
 
@@ -79,6 +82,7 @@ def _save_fit(
     ids: list[int],
     steps: np.ndarray,
     paths: list[np.ndarray],
+    refits: int,
 ) -> None:
     path = np.concatenate(paths)
     posterior = np.full((len(path), N_STATES), 0.02)
@@ -111,4 +115,9 @@ def _save_fit(
         "posterior": posterior.astype(np.float32),
         "offsets": np.cumsum([0, *map(len, paths)]).astype(np.int64),
     }
+    if refits:
+        lost = (np.arange(refits)[:, None] % 4 == 0) & (path == DETOUR)
+        arrays["refit_path"] = np.where(lost, -1, path).astype(np.int8)
+        arrays["refit_counts"] = np.ones((refits, len(paths)), dtype=np.int16)
+        summary["refits"] = {"count": refits, "agreement": [1.0] * refits}
     analyses.save(store, STUDY, "latent", {}, summary, arrays, code_version="test", seed=0)

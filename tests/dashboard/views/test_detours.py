@@ -15,6 +15,7 @@ THRESHOLD, METRIC = "detours.test_accuracy.threshold", "detours.metric"
 def made_planted(tmp_path_factory):
     root = tmp_path_factory.mktemp("planted")
     planted.build(root / "two").close()
+    planted.build(root / "refitted", refits=8).close()
     planted.build(root / "one", seeds=4, arms=("plain",)).close()
     return root
 
@@ -65,6 +66,16 @@ def test_the_planted_detour_is_named_and_every_decoy_says_why_it_is_none(lab_of,
 def test_stability_without_refits_is_said_to_be_of_resampled_runs(lab_of, view):
     lab_of("two")
     assert "fit again with refits" in words(view("detours"))
+
+
+def test_stability_is_the_share_of_refits_that_find_the_detour_again(lab_of, view):
+    lab_of("refitted")
+    app = view("detours")
+    assert not app.exception
+    text = words(app)
+    assert "share of 8 refits" in text
+    assert "again in 75% of refits" in text
+    assert rows_of(app, "Verdict")[planted.DETOUR]["Stability"] == "75%"
 
 
 def test_a_threshold_that_nobody_reaches_shows_how_far_runs_came(lab_of, view):
@@ -182,23 +193,6 @@ def test_runs_that_are_gone_are_left_out_and_said(lab, view, made_planted, tmp_p
     assert not app.exception
     assert "20 runs of plain · 4 runs left out" in words(app)
     assert "its states are of the data as they were" in words(app)
-
-
-def test_a_study_that_stops_at_its_goal_needs_no_patience():
-    from dashboard.convergence import default_metric, default_rule
-    from data.rows import MetricRow, StudyRow
-
-    def metric(name, log=False):
-        return MetricRow("s", name, name, "", "", "", log)
-
-    known = {name: metric(name) for name in ("l2", "train_loss", "test_accuracy")}
-    study = StudyRow("s", "", "", {"stop_below": {"train_loss": 0.05}}, "engine", None)
-    assert default_metric(study, known) == "train_loss"
-    rule = default_rule(study, known["train_loss"], [])
-    assert (rule.direction, rule.threshold, rule.patience) == ("below", 0.05, 1)
-    plain = StudyRow("s", "", "", {}, "upload", None)
-    assert default_metric(plain, known) == "test_accuracy"
-    assert default_metric(plain, {"l2": known["l2"]}) == "l2"
 
 
 def verdict(**changes):
