@@ -23,9 +23,12 @@ def measured(study: Study) -> frozenset[str]:
     )
 
 
-def measured_at(study: Study, step: int) -> frozenset[str]:
-    """Return the metrics to measure at an evaluation; at the first and at the last step all of them."""
+def measured_at(study: Study, step: int, last: int) -> frozenset[str]:
+    """Return the metrics to measure at an evaluation; at the first and at the last step all of them.
+
+    The last step is told: to ask a study for it may look at a user's files, which may be gone by then.
+    """
     names = measured(study)
-    if step in (0, study.steps):
+    if step in (0, last):
         return names
     return frozenset(name for name in names if step % study.cadence.get(name, study.evaluate_every) == 0)

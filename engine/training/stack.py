@@ -251,7 +251,7 @@ class Stack:
         """
         self._enter(self.step)
         steps = np.full(len(self.indices), self.step)
-        wanted = measured_at(self.study, self.step) if wanted is None else wanted
+        wanted = measured_at(self.study, self.step, self.steps) if wanted is None else wanted
         growth = None
         if self._twin is not None and "lyapunov" in wanted:
             growth = self._twin.growth()

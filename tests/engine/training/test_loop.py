@@ -11,7 +11,7 @@ from engine.studies import Arm
 from engine.training.device_data import DeviceData
 from engine.training.loop import choose_device, replicas_of, train
 from engine.training.record import Replica
-from tests.engine.training.toys import CPU, ROWS, ran, seeds, toy
+from tests.engine.training.toys import CPU, ROWS, TOYS, gathered, ran, seeds, toy
 
 
 def test_every_run_has_one_row_a_step_and_metrics_at_the_cadence():
@@ -233,6 +233,20 @@ def test_replicas_go_arm_by_arm_in_the_studys_order():
     assert [one.arm for one in replicas_of(study, [], [0])] == ["a", "b", "c"]
     with pytest.raises(LabError, match="no arm `d`"):
         replicas_of(study, ["d"], [0])
+
+
+def test_data_that_go_away_meanwhile_are_not_missed(tmp_path):
+    path, split = tmp_path / "mine.npz", TOYS["toy-classes"].load()
+    np.savez(path, **split._asdict())
+    study = toy(dataset="npz", dataset_settings={"path": str(path)})
+    stretches = train(study, seeds(study, 0), CPU)
+    first = next(stretches)
+    path.unlink()
+    rest = gathered([first, *stretches])
+    alike = toy()
+    expected = ran(alike, seeds(alike, 0))
+    assert rest.rows == expected.rows
+    assert rest.kept.keys() == expected.kept.keys()
 
 
 def test_devices():

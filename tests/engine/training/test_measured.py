@@ -23,13 +23,13 @@ def test_each_is_measured_at_its_cadence_and_all_at_both_ends():
     )
     assert study.steps == 64
     every = measured(study)
-    assert measured_at(study, 0) == measured_at(study, 64) == every
+    assert measured_at(study, 0, 64) == measured_at(study, 64, 64) == every
     often = DEFAULT - {"l2", "l1"} | {"tail_average_risk"}
-    assert measured_at(study, 10) == often
-    assert measured_at(study, 20) == often | {"l2"}
-    assert measured_at(study, 30) == often | {"sharpness"}
-    assert measured_at(study, 60) == often | {"l2", "sharpness"}
-    assert measured_at(study, 15) == set()
+    assert measured_at(study, 10, 64) == often
+    assert measured_at(study, 20, 64) == often | {"l2"}
+    assert measured_at(study, 30, 64) == often | {"sharpness"}
+    assert measured_at(study, 60, 64) == often | {"l2", "sharpness"}
+    assert measured_at(study, 15, 64) == set()
 
 
 @pytest.mark.parametrize("where", ["cadence", "stop_below", "stop_above"])
