@@ -20,7 +20,7 @@ def significant(value: float | None, digits: int = 3) -> str:
         return "NaN" if math.isnan(value) else ("∞" if value > 0 else "−∞")
     if value == 0:
         return "0"
-    size = math.floor(math.log10(abs(value)))
+    size = int(f"{abs(value):.{digits - 1}e}".partition("e")[2])  # once rounded: 9.99996e-6 is 10⁻⁵
     if -4 <= size < 6:
         return f"{value:,.{max(digits - 1 - size, 0)}f}".replace("-", "−")
     mantissa = f"{value / 10**size:.{digits - 1}f}".replace("-", "−")

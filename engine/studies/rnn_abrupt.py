@@ -19,8 +19,8 @@ STUDY = Study(
         "change of its hidden state brings that drop forward."
     ),
     source=(
-        "adding problem: Hochreiter & Schmidhuber 1997; plateau, drop and the temporal-consistency penalty: "
-        "after the literature on abrupt learning in recurrent networks, its form from memory"
+        "Hochreiter & Schmidhuber 1997, adding problem; the penalty on the mean of |h(t+1) - h(t)|² in this "
+        "lab's own form"
     ),
     dataset="delayed-addition",
     dataset_settings={"rows": 512, "steps": 20},

@@ -16,6 +16,7 @@ from engine.analysis.shuffling import paired_effect
         (3.684, "3.68"),
         (412000, "412,000"),
         (6.1035e-5, "6.10×10⁻⁵"),
+        (9.99996e-6, "1.00×10⁻⁵"),
         (-12.5, "−12.5"),
         (0, "0"),
         (math.nan, "NaN"),
