@@ -52,7 +52,7 @@ def reason(found: Detour, runs: Sequence[Run]) -> str:
     if math.isfinite(found.p):
         if found.delay <= 0:
             return "no delay"
-        return "chance not excluded" if found.p_adjusted > ALPHA else "not clear jointly"
+        return "chance or time at risk" if found.p_adjusted > ALPHA else "not clear jointly"
     if found.visited_by < MIN_RUNS:
         at_all = sum(any(s.state == found.state for s in stays(run.path, PATIENCE)) for run in runs)
         if at_all >= MIN_RUNS and at_all > 2 * found.visited_by:

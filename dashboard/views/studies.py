@@ -100,6 +100,7 @@ def _links(study: StudyRow) -> None:
         link("traces", "Traces", ":material/show_chart:", study=study.name)
         link("runs", "Runs", ":material/table_rows:", study=study.name)
         link("latent_states", "Latent states", ":material/timeline:", study=study.name)
+        link("detours", "Detours", ":material/fork_right:", study=study.name)
         if study.config.get("comparisons"):
             link("shuffling", "Shuffling", ":material/shuffle:", study=study.name)
 

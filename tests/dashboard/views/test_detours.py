@@ -215,7 +215,7 @@ def verdict(**changes):
     [
         ({"is_detour": True, "p": 0.01}, "detour"),
         ({"p": 0.5, "delay": -3.0, "p_adjusted": 0.9}, "no delay"),
-        ({"p": 0.1, "delay": 3.0, "p_adjusted": 0.2}, "chance not excluded"),
+        ({"p": 0.1, "delay": 3.0, "p_adjusted": 0.2}, "chance or time at risk"),
         ({"p": 0.01, "delay": 3.0, "p_adjusted": 0.02}, "not clear jointly"),
         ({"visited_by": 10, "others": 0}, "obligatory"),
         ({"visited_by": 9, "others": 1}, "hardly avoidable"),
