@@ -59,7 +59,7 @@ def plane(
 
 
 def hull(points: Real[np.ndarray, "rows 2"]) -> Int[np.ndarray, " corners"]:
-    """Return the rows on the convex hull, anticlockwise; the two ends of points on a line, or the one point."""
+    """Return the rows on the convex hull, anticlockwise; of points on a line its two ends, of one itself."""
     distinct, where = np.unique(points, axis=0, return_index=True)
     if len(distinct) > 2:
         try:

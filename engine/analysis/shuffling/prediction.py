@@ -82,8 +82,8 @@ def verdict(
     caution = separability.caution
     if not caution and time is not None and time < settles:
         caution = (
-            f"With a margin of {separability.margin:.2g} the slope is only reached after a time (step size x "
-            f"steps) of about {settles:.2g}; trained were {time:.2g}. Do not expect it to be seen."
+            f"With a margin of {separability.margin:.2g} the predicted slope can be relied on after a time "
+            f"(step size x steps) of about {settles:.2g}; trained were {time:.2g}."
         )
     return Verdict(
         "GD risk diverges" if wrong.any() else "no divergence",

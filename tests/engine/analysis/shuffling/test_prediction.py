@@ -75,7 +75,7 @@ def test_a_short_training_or_a_margin_of_nothing_is_warned_of() -> None:
     split = separability(features, np.ones(2))
     full = np.array([[0.0, 1.0], [0.0, -1.0]])
     early, late = (verdict(split, full, np.ones(2), time=time) for time in (100.0, 1e9))
-    assert "only reached after" in early.caution
+    assert "can be relied on after" in early.caution
     assert not late.caution
     assert late.slope == pytest.approx(0.5 / 0.02)
     nothing = separability(np.array([[1.0, 1e-12], [-1.0, 1e-12]]), np.ones(2))
