@@ -43,7 +43,7 @@ class Event:
 def event_picker(lab: Lab, choice: Choice, known: dict[str, MetricRow], x: Axis) -> Event | None:
     """Ask from which event x is counted, and how far on both sides; None for x as measured."""
     study = choice.study.name
-    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom", key="traces.event"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="traces.event"):
         kind = st.selectbox(
             "Align at", list(KINDS), format_func=lambda name: KINDS[name], width=190,
             key="traces.align", bind="query-params",

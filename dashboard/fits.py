@@ -89,24 +89,25 @@ class Fit:
             if run_arm == arm and (seeds is None or seed in seeds)
         ]
         cell = None
-        frame = _joined([ribbons.stretches(*each) for each in told])
+        frame = ribbons.stretches_of(told)
         if len(frame) > most:
-            longest = max((int(each[0][-1] - each[0][0]) for each in told if len(each[0])), default=0)
+            longest = max(int(steps[-1] - steps[0]) for steps, *_ in told if len(steps))
             cell = max(longest * len(told) // most, 1)
-            frame = _joined([ribbons.stretches(*each, cell=cell) for each in told])
+            frame = ribbons.stretches_of(told, cell=cell)
         return Stretches(frame.assign(row=frame["seed"].map(lambda seed: f"{int(seed)}")), cell)
 
     def visits(self, arms: tuple[str, ...]) -> pd.DataFrame:
         """Return every visit of every run of these arms: state, steps, censored, arm, seed."""
-        parts = [
-            dwell.visits(steps, path).assign(arm=arm, seed=seed)
-            for arm, seed, steps, path, _ in self.paths()
-            if arm in arms
-        ]
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"state": [], "steps": []})
+        return dwell.visits(
+            [(steps, path, arm, seed) for arm, seed, steps, path, _ in self.paths() if arm in arms]
+        )
 
     def paths(self) -> list[tuple[str, int, np.ndarray, np.ndarray, np.ndarray]]:
         """Return arm, seed, steps, states and their posterior probability, run by run."""
+        return self._paths
+
+    @cached_property
+    def _paths(self) -> list[tuple[str, int, np.ndarray, np.ndarray, np.ndarray]]:
         offsets, path, posterior = (
             self.arrays["offsets"],
             self.arrays["path"].astype(int),
@@ -117,6 +118,20 @@ class Fit:
             (str(run["arm"]), int(run["seed"]), self.arrays["steps"][a:b], path[a:b], confidence[a:b])
             for run, a, b in zip(self.summary["runs"], offsets[:-1], offsets[1:], strict=True)
         ]
+
+    @cached_property
+    def _firsts(self) -> dict[Pair, dict[int, int]]:
+        """Return, for each change of state, the step of its first time in each run that has it, by run."""
+        found: dict[Pair, dict[int, int]] = {}
+        for told, (_, _, steps, path, _) in zip(self.summary["runs"], self.paths(), strict=True):
+            run = int(told["run"])
+            rows = np.flatnonzero(np.diff(path)) + 1
+            for source, target, step in zip(
+                path[rows - 1].tolist(), path[rows].tolist(), steps[rows].tolist(), strict=True
+            ):
+                for pair in ((source, target), (None, target)):
+                    found.setdefault(pair, {}).setdefault(run, step)
+        return found
 
     @cached_property
     def moves(self) -> pd.DataFrame:
@@ -164,31 +179,14 @@ class Fit:
         return frame.assign(state=[state_name(state) for state in range(self.n_states)])
 
     def changes(self) -> list[Pair]:
-        """Return the changes of state on the paths, into each state first, then the most frequent."""
-        counts: dict[Pair, int] = {}
-        for *_, path, _ in self.paths():
-            for t in np.flatnonzero(np.diff(path)):
-                pair = int(path[t]), int(path[t + 1])
-                counts[pair] = counts.get(pair, 0) + 1
-        frequent = sorted(counts, key=lambda pair: (-counts[pair], pair[0], pair[1]))
-        return [*((None, target) for target in sorted({target for _, target in counts})), *frequent]
+        """Return the changes of state on the paths: into each state, then those of most runs first."""
+        pairs = [pair for pair in self._firsts if pair[0] is not None]
+        pairs.sort(key=lambda pair: (-len(self._firsts[pair]), pair))
+        return [*((None, target) for target in sorted({target for _, target in pairs})), *pairs]
 
     def moments(self, source: int | None, target: int) -> dict[int, int]:
         """Return the first step at which each run enters a state (from another one): by run."""
-        found = {}
-        for run, (_, _, steps, path, _) in zip(self.summary["runs"], self.paths(), strict=True):
-            enters = (path[1:] == target) & (path[:-1] != target)
-            rows = np.flatnonzero(enters if source is None else enters & (path[:-1] == source))
-            if len(rows):
-                found[int(run["run"])] = int(steps[rows[0] + 1])
-        return found
-
-
-def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    empty: dict[str, list[float]] = {
-        name: [] for name in ("arm", "seed", "start", "end", "state", "confidence")
-    }
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(empty)
+        return self._firsts.get((source, target), {})
 
 
 def provenance(fit: Fit, formula: str, source: str = "") -> figure.Provenance:

@@ -1,5 +1,7 @@
 """How long runs stay in each state: one dot a visit, and the posterior mean with its interval."""
 
+from collections.abc import Sequence
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -7,20 +9,31 @@ import pandas as pd
 from dashboard.charts import edges
 from dashboard.charts.palette import MUTED, state_colour, state_name
 
+Traced = tuple[np.ndarray, np.ndarray, str, int]
+"""A run: steps, states, arm, seed."""
 
-def visits(steps: np.ndarray, path: np.ndarray) -> pd.DataFrame:
-    """Return each visit of a run: state, steps, censored (the run ended in it)."""
-    if len(path) < 2:
-        return pd.DataFrame({"state": [], "steps": [], "censored": []})
-    begins = np.flatnonzero(np.r_[True, np.diff(path) != 0])
-    ends = np.r_[steps[begins[1:]], steps[-1]]
-    return pd.DataFrame(
-        {
-            "state": [state_name(int(state)) for state in path[begins]],
-            "steps": ends - steps[begins],
-            "censored": [index == len(begins) - 1 for index in range(len(begins))],
-        }
-    )
+
+def visits(runs: Sequence[Traced]) -> pd.DataFrame:
+    """Return each visit of each run: state, steps, censored (the run ended in it), arm, seed."""
+    parts: list[tuple[np.ndarray, ...]] = []
+    for steps, path, arm, seed in runs:
+        if len(path) < 2:
+            continue
+        begins = np.flatnonzero(np.r_[True, np.diff(path) != 0])
+        ends = np.r_[steps[begins[1:]], steps[-1]]
+        n = len(begins)
+        parts.append(
+            (
+                path[begins],
+                ends - steps[begins],
+                np.arange(n) == n - 1,
+                np.full(n, arm, object),
+                np.full(n, seed),
+            )
+        )
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)] or [np.zeros(0)] * 5
+    frame = pd.DataFrame(dict(zip(("state", "steps", "censored", "arm", "seed"), columns, strict=True)))
+    return frame.assign(state=[state_name(int(state)) for state in frame["state"]])
 
 
 def chart(frame: pd.DataFrame, means: pd.DataFrame, n_states: int) -> alt.LayerChart:

@@ -16,6 +16,11 @@ _HEIGHT, _LEAST_HEIGHT, _MOST_HEIGHT = 17.0, 5.0, 620.0
 """Of a ribbon with its gap, as it is and at the least; and of all of them before they get lower."""
 
 
+Traced = tuple[np.ndarray, np.ndarray, np.ndarray, str, int]
+"""A run: optimizer steps, increasing; states; posterior probability of the state on the path; arm; seed."""
+_COLUMNS = ("arm", "seed", "start", "end", "state", "confidence")
+
+
 def stretches(
     steps: np.ndarray,
     path: np.ndarray,
@@ -25,22 +30,39 @@ def stretches(
     certainty: bool = True,
     cell: int | None = None,
 ) -> pd.DataFrame:
-    """Return a run's path as stretches of one state and one band of certainty.
+    """Return a run's path as stretches: see :func:`stretches_of`."""
+    return stretches_of([(steps, path, confidence, arm, seed)], certainty, cell)
+
+
+def stretches_of(runs: Sequence[Traced], certainty: bool = True, cell: int | None = None) -> pd.DataFrame:
+    """Return the paths of runs as stretches of one state and one band of certainty.
 
     The columns are arm, seed, start, end, state, confidence.
 
     Args:
-        steps: [T] optimizer steps, increasing.
-        path: [T] states.
-        confidence: [T] posterior probability of the state on the path.
-        arm: of the run.
-        seed: of the run.
+        runs: those that are drawn.
         certainty: whether to split where certainty passes 0.5, 0.7 or 0.9, not only where the state changes.
         cell: steps that are told as one, by the state that most of their points are in and the mean
             confidence of those; None for every point by itself.
     """
-    if not len(steps):
-        return pd.DataFrame({name: [] for name in ("arm", "seed", "start", "end", "state", "confidence")})
+    parts = [_stretched(*run, certainty, cell) for run in runs if len(run[0])]
+    if not parts:
+        return pd.DataFrame({name: [] for name in _COLUMNS})
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    frame = pd.DataFrame(dict(zip(_COLUMNS, columns, strict=True)))
+    names = np.array([state_name(state) for state in range(int(frame["state"].max()) + 1)], dtype=object)
+    return frame.assign(state=names[frame["state"].to_numpy(int)])
+
+
+def _stretched(
+    steps: np.ndarray,
+    path: np.ndarray,
+    confidence: np.ndarray,
+    arm: str,
+    seed: int,
+    certainty: bool,
+    cell: int | None,
+) -> tuple[np.ndarray, ...]:
     widths = np.diff(steps)
     last = steps[-1] + (int(np.median(widths)) if len(widths) else 1)
     if cell is not None:
@@ -48,15 +70,13 @@ def stretches(
     band = np.digitize(confidence, _CERTAINTY) if certainty else np.zeros(len(path), dtype=int)
     begins = np.flatnonzero(np.r_[True, (np.diff(path) != 0) | (np.diff(band) != 0)])
     sizes = np.diff(np.r_[begins, len(path)])
-    return pd.DataFrame(
-        {
-            "arm": arm,
-            "seed": seed,
-            "start": steps[begins],
-            "end": np.r_[steps[begins[1:]], last],
-            "state": [state_name(int(state)) for state in path[begins]],
-            "confidence": np.add.reduceat(confidence.astype(float), begins) / sizes,
-        }
+    return (
+        np.full(len(begins), arm, dtype=object),
+        np.full(len(begins), seed),
+        steps[begins],
+        np.r_[steps[begins[1:]], last],
+        path[begins],
+        np.add.reduceat(confidence.astype(float), begins) / sizes,
     )
 
 

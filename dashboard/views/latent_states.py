@@ -24,6 +24,8 @@ QUESTION = "Which phases does training go through?"
 ORDER = 40
 
 ALL = "All"
+MOST_BESIDE = 5
+"""States whose fingerprints are readable on half of the page."""
 
 
 def render(lab: Lab) -> None:
@@ -61,9 +63,10 @@ def render(lab: Lab) -> None:
         _choice_of_k(fit)
     with right:
         trust_panel(lab, fit, known)
-    state_ribbons(lab, choice, fit, metric, known)
-    moves_section(choice, fit, known)
-    left, right = st.columns([5, 4], gap="large")
+    st.fragment(state_ribbons)(lab, choice, fit, metric, known)
+    st.fragment(moves_section)(choice, fit, known)
+    wide = fit.n_states > MOST_BESIDE
+    left, right = (st.container(), st.container()) if wide else st.columns([5, 4], gap="large")
     with left:
         _fingerprints(fit, known)
     with right:

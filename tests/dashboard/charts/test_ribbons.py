@@ -27,7 +27,7 @@ def test_cells_tell_the_state_that_most_of_their_points_are_in():
     steps = np.sort(rng.choice(5000, 700, replace=False))
     path = rng.integers(0, 3, 700)
     confidence = rng.uniform(0.3, 1, 700)
-    frame = ribbons.stretches(steps, path, confidence, "SS", 4, cell=100)
+    frame = ribbons.stretches_of([(steps, path, confidence, "SS", 4)], cell=100)
     cells: dict[int, list[int]] = {}
     for row, step in enumerate(steps):
         cells.setdefault((step - steps[0]) // 100, []).append(row)
@@ -82,7 +82,7 @@ def test_a_figure_of_many_seeds_is_no_taller_than_of_thirty_six():
 
 
 def test_visits_count_steps_and_mark_the_one_that_the_end_cut_short():
-    frame = dwell.visits(np.array([0, 10, 20, 30, 40]), np.array([0, 0, 1, 1, 0]))
+    frame = dwell.visits([(np.array([0, 10, 20, 30, 40]), np.array([0, 0, 1, 1, 0]), "SS", 3)])
     assert list(frame["steps"]) == [20, 20, 0]
     assert list(frame["censored"]) == [False, False, True]
 
