@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import logging
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from data.errors import LabError
 from data.store import Store
 from engine.studies import Detail, Verdict, verdict
 from engine.version import code_version
+
+log = logging.getLogger(__name__)
 
 _KIND = "verdict"
 _UNFINISHED = ("queued", "running")
@@ -35,7 +38,10 @@ def judged(store: Store, study: str) -> Verdict | None:
     except LabError:
         found = judge(store)
     if not any(run.status in _UNFINISHED for run in runs):
-        analyses.save(store, study, _KIND, inputs, dataclasses.asdict(found), {}, code, version)
+        try:
+            analyses.save(store, study, _KIND, inputs, dataclasses.asdict(found), {}, code, version)
+        except LabError as error:  # it stands all the same, and is computed again next time
+            log.warning("The verdict on `%s` is not kept: %s", study, error)
     return found
 
 

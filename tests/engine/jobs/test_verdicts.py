@@ -1,8 +1,11 @@
 """A verdict is computed once for the same runs, data and rules, and anew when one of them changes."""
 
+import errno
+
 import numpy as np
 import pytest
 
+from data import analyses
 from data.errors import LabError
 from engine.jobs import verdicts
 from engine.jobs.verdicts import judged
@@ -64,6 +67,15 @@ def test_while_a_run_trains_nothing_is_kept(tmp_path, asked):
     assert judged(store, NAME) is not None
     assert len(asked) == 2
     assert store.catalog.analyses(NAME) == []
+
+
+def test_a_store_that_cannot_be_written_is_judged_all_the_same(tmp_path, monkeypatch, caplog):
+    def full(aside, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(analyses, "put_in_place", full)
+    assert judged(filled(tmp_path / "lab"), NAME).n == 8
+    assert "is not kept" in caplog.text
 
 
 def test_nothing_to_judge_is_no_verdict(store):
