@@ -86,6 +86,16 @@ def test_transitions_say_in_which_run_and_at_which_step(stored) -> None:
     } == moves
 
 
+def test_transitions_keep_what_drives_them(stored) -> None:
+    runs, selection, _, _, summary, _ = stored
+    explained = explain(selection.best, [np.where(run == 0.0, 1e-3, run) for run in runs])
+    for kept, each in zip(summary["transitions"], explained, strict=True):
+        assert (kept["source"], kept["target"], kept["count"]) == (each.source, each.target, each.count)
+        for name in ("gradient", "strength", "difference"):
+            assert len(kept[name]) == len(summary["metrics"])
+            np.testing.assert_array_equal(kept[name], getattr(each, name))
+
+
 def test_thinned_runs_keep_the_steps_of_the_rows_used(chains) -> None:
     runs = [run.copy() for run in chains(2, n_runs=6, n_steps=61).runs]
     runs[1][31, 0] = np.nan
