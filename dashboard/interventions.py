@@ -11,6 +11,7 @@ from dashboard.charts import convergence_curves, visit_shares
 from dashboard.charts.palette import arm_colour, state_name
 from dashboard.convergence import Rule, Run, provenance
 from dashboard.fits import Fit
+from dashboard.prepared import prepare
 from dashboard.wording import count, interval, p_value, sentence, significant
 from engine.analysis.detours.visits import stays
 from engine.analysis.proportions import Share, ShareDifference, share, share_difference
@@ -100,7 +101,7 @@ def _visits(
         ]
     )  # fmt: skip
     figure.show(
-        visit_shares.chart(frame, study_arms, arms, fit.n_states),
+        prepare(visit_shares.chart(frame, study_arms, arms, fit.n_states)),
         "detours.visits",
         f"Share of the runs of {', '.join(arms)} that visit each of {fit.n_states} states.",
         frame,
@@ -127,7 +128,7 @@ def _convergence(
     delay = restricted_difference(times, observed, first)
     reached = [f"{int(observed[side].sum())} of {int(side.sum())}" for side in (first, ~first)]
     figure.show(
-        convergence_curves.chart(curves, arm_colour(study_arms, pair, width=380), "arm", 260),
+        prepare(convergence_curves.chart(curves, arm_colour(study_arms, pair, width=380), "arm", 260)),
         "detours.arms",
         f"Share of runs of {pair[0]} and {pair[1]} that have not converged yet.",
         pd.concat([part.steps for part in curves], ignore_index=True),

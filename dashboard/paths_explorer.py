@@ -12,6 +12,7 @@ from dashboard.charts import routes as routes_chart
 from dashboard.convergence import Rule, Run, provenance
 from dashboard.fits import MOST_STRETCHES, Fit
 from dashboard.lab import Lab
+from dashboard.prepared import prepare
 from dashboard.wording import count, sentence
 from data.rows import MetricRow
 from engine.analysis.detours import Route, routes
@@ -90,10 +91,10 @@ def _routes(fit: Fit, rule: Rule, named: dict[str, Route], path: str | None, run
     rest = sum(len(route.runs) for route in list(named.values())[MOST_ROUTES:])
     key = _key("routes")
     figure.show(
-        routes_chart.chart(
+        prepare(routes_chart.chart(
             routes_chart.blocks(list(told["route"]), [route.states for _, route in shown]),
             told, path, fit.n_states,
-        ),
+        )),
         key,
         f"{count(len(named), 'path')} of {count(len(runs), 'run')}: "
         + "; ".join(f"{label}, {count(len(route.runs), 'run')}" for label, route in shown)
@@ -138,7 +139,7 @@ def _runs(fit: Fit, rule: Rule, shown: Sequence[Run], picked: str | None) -> Non
     key = _key("runs")
     late = sum(run.converged_at is None for run in shown)
     figure.show(
-        seed_ribbons.chart(frame, ends, picked, fit.n_states),
+        prepare(seed_ribbons.chart(frame, ends, picked, fit.n_states)),
         key,
         f"States of {count(len(drawn), 'run')} along training, earliest convergence on top.",
         frame.merge(ends[["run", "converged_at"]], on="run"),
@@ -177,14 +178,16 @@ def _run(lab: Lab, fit: Fit, rule: Rule, run: Run, metric: MetricRow, version: s
     when = "never converged" if run.converged_at is None else f"converged at step {run.converged_at:,.0f}"
     st.markdown(f"**{run.name}**, {when}")
     figure.show(
-        ribbons.chart(
-            frame.assign(row=str(run.seed)),
-            loss,
-            [str(run.seed)],
-            fit.n_states,
-            metric.label,
-            metric.log,
-            pd.DataFrame({"row": [str(run.seed)] * len(at), "x": at}),
+        prepare(
+            ribbons.chart(
+                frame.assign(row=str(run.seed)),
+                loss,
+                [str(run.seed)],
+                fit.n_states,
+                metric.label,
+                metric.log,
+                pd.DataFrame({"row": [str(run.seed)] * len(at), "x": at}),
+            )
         ),
         "detours.run.ribbon",
         f"Latent states of {run.name} under its {metric.label.lower()}; it {when}.",

@@ -14,6 +14,7 @@ from dashboard.charts.palette import MUTED, STATES, state_name
 from dashboard.convergence import Rule, Run, detours, provenance
 from dashboard.fits import Fit
 from dashboard.parts import part
+from dashboard.prepared import prepare
 from dashboard.wording import count, interval, sentence, significant
 from engine.analysis.detours import Detour
 from engine.analysis.detours.prepared import MIN_RUNS, PATIENCE
@@ -136,7 +137,7 @@ def _delays(fit: Fit, rule: Rule, runs: Sequence[Run], ranked: Sequence[Detour])
         else "none is a detour"
     )
     figure.show(
-        detour_delays.chart(drawn, fit.n_states),
+        prepare(detour_delays.chart(drawn, fit.n_states)),
         "detours.delays",
         f"Delay of the visitors of {count(fit.n_states, 'state')} in steps, with intervals; {told}.",
         frame,
@@ -185,7 +186,7 @@ def _curves(fit: Fit, rule: Rule, runs: Sequence[Run], ranked: Sequence[Detour])
     )
     tested = math.isfinite(each.p)
     figure.show(
-        convergence_curves.chart(curves, colour, height=240),
+        prepare(convergence_curves.chart(curves, colour, height=240)),
         "detours.curves",
         f"Share of runs not yet converged: {each.visited_by} that visited {name.lower()} against "
         f"{each.others} others.",

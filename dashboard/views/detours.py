@@ -16,6 +16,7 @@ from dashboard.lab import Lab
 from dashboard.links import link
 from dashboard.live import live
 from dashboard.parts import part
+from dashboard.prepared import prepare
 from dashboard.training import job_card
 from dashboard.wording import ago, count, significant
 from data.rows import AnalysisRow
@@ -139,7 +140,9 @@ def _none_converges(fit: Fit, rule: Rule, runs: Sequence[Run], version: str) -> 
             f"Half of the runs reach {half}. Paths, occupancy and dwell times are below, over whole runs."
         )
     figure.show(
-        best_values.chart(reached, fit.arms, rule.threshold, f"Best {rule.metric.label.lower()} kept"),
+        prepare(
+            best_values.chart(reached, fit.arms, rule.threshold, f"Best {rule.metric.label.lower()} kept")
+        ),
         "detours.best",
         f"Best {rule.metric.label.lower()} that each of {len(reached)} runs keeps for "
         f"{count(rule.patience, 'point')}; the threshold is {significant(rule.threshold)}.",
@@ -154,7 +157,7 @@ def _occupancy(fit: Fit, runs: Sequence[Run]) -> None:
     least, most = int(frame["n"].min()), int(frame["n"].max())
     n = f"n = {most} runs at every step" if least == most else f"n falls from {most} to {least} runs"
     figure.show(
-        occupancy.chart(frame, fit.n_states),
+        prepare(occupancy.chart(frame, fit.n_states)),
         "detours.occupancy",
         f"Share of {len(runs)} runs in each of {fit.n_states} states over training.",
         frame.drop(columns=["order"]),
@@ -190,7 +193,7 @@ def _dwell(fit: Fit, rule: Rule, runs: Sequence[Run]) -> None:
         return
     seen = frame[frame["stays"] > 0]
     figure.show(
-        dwell_intervals.chart(frame, fit.n_states),
+        prepare(dwell_intervals.chart(frame, fit.n_states)),
         "detours.dwell",
         "Mean dwell time in steps: "
         + "; ".join(
