@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.controls import Choice
 from dashboard.convergence import rule_picker
-from dashboard.fits import labelled, load, move_name
+from dashboard.fits import analysis_picker, load, move_name
 from dashboard.lab import Lab
 from data.rows import MetricRow
 from data.traces import Axis
@@ -72,13 +72,12 @@ def event_picker(lab: Lab, choice: Choice, known: dict[str, MetricRow], x: Axis)
 
 def _transition(lab: Lab, choice: Choice) -> Event:
     """Ask which change of state, of which stored fit."""
-    fits = labelled(lab.store.catalog.analyses(choice.study.name, "latent"))
-    if not fits:
+    rows = lab.store.catalog.analyses(choice.study.name, "latent")
+    if not rows:
         return Event(
             "a change of latent state; none have been fitted, which the view Latent states does", (), ""
         )
-    named = st.selectbox("Analysis", list(fits), width=250, key="traces.analysis", bind="query-params")
-    fit = load(lab.store, fits[named])
+    fit = load(lab.store, analysis_picker(rows, "traces.analysis", 250))
     moves = {move_name(*pair): pair for pair in fit.changes()}
     picked = st.selectbox(
         "Change", list(moves), width=190, key="traces.move", bind="query-params",

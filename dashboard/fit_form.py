@@ -59,6 +59,21 @@ def _form(lab: Lab, study: str, arms: list[str], known: dict[str, MetricRow]) ->
             "Numbers of states to try", 1, 12, (1, 8), key="latent.fit.states",
             help="All of them are fitted; cross-validation over runs chooses one.",
         )  # fmt: skip
+        with st.container(horizontal=True, gap="small"):
+            every = st.number_input(
+                "Every N-th row", 1, 10**6, None, placeholder="auto", key="latent.fit.every", width=130,
+                help="Thinning: rows 0, N, 2N, … of each run. Auto leaves at most 1,000 rows. Thin until "
+                "neighbouring rows within a state no longer correlate, or too many states are chosen.",
+            )  # fmt: skip
+            restarts = st.number_input(
+                "Restarts", 1, 1000, 10, key="latent.fit.restarts", width=110,
+                help="Starts for every number of states: k-means, sticky k-means, equal time segments, "
+                "random.",
+            )  # fmt: skip
+            refits = st.number_input(
+                "Refits", 0, 1000, REFITS, key="latent.fit.refits", width=110,
+                help="Bootstrap samples of the seeds to which the chosen number of states is fitted again.",
+            )  # fmt: skip
     with right:
         normalize = st.selectbox(
             "Normalization", [each for each in get_args(Normalize) if each != "none"],
@@ -76,25 +91,10 @@ def _form(lab: Lab, study: str, arms: list[str], known: dict[str, MetricRow]) ->
             key="latent.fit.topology",
             help="Left-to-right suits training that only moves on; ergodic lets runs come back.",
         )  # fmt: skip
-        with st.container(horizontal=True, gap="small"):
-            every = st.number_input(
-                "Every N-th row", 1, 10**6, None, placeholder="auto", key="latent.fit.every", width=130,
-                help="Thinning: rows 0, N, 2N, … of each run. Auto leaves at most 1,000 rows. Thin until "
-                "neighbouring rows within a state no longer correlate, or too many states are chosen.",
-            )  # fmt: skip
-            restarts = st.number_input(
-                "Restarts", 1, 1000, 10, key="latent.fit.restarts", width=110,
-                help="Starts for every number of states: k-means, sticky k-means, equal time segments, "
-                "random.",
-            )  # fmt: skip
-            refits = st.number_input(
-                "Refits", 0, 1000, REFITS, key="latent.fit.refits", width=110,
-                help="Bootstrap samples of the seeds to which the chosen number of states is fitted again.",
-            )  # fmt: skip
-            seed = st.number_input(
-                "Seed", 0, 2**31 - 1, 0, key="latent.fit.seed", width=110,
-                help="Of the starts, the folds and the refits: the same seed gives the same fit.",
-            )  # fmt: skip
+        seed = st.number_input(
+            "Seed", 0, 2**31 - 1, 0, key="latent.fit.seed", width=110,
+            help="Of the starts, the folds and the refits: the same seed gives the same fit.",
+        )  # fmt: skip
     wanted = fit_request(
         lab.store,
         study,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -222,7 +222,24 @@ def label(row: AnalysisRow) -> str:
     summary = row.summary
     name = f"#{row.id} · {count(summary['n_states'], 'state')} · {count(len(summary['metrics']), 'metric')}"
     every = f" · every {summary['every']}" if summary.get("every", 1) > 1 else ""
-    return f"{name} · {', '.join(summary['arms'])} · {summary['normalize']}{every}"
+    origin = f" · from {summary['origin']}" if "origin" in summary else ""
+    return f"{name} · {', '.join(summary['arms'])} · {summary['normalize']}{every}{origin}"
+
+
+def analysis_picker(
+    rows: Sequence[AnalysisRow], key: str, width: int | Literal["stretch"] = "stretch"
+) -> AnalysisRow:
+    """Ask which of some analyses, at least one, is shown; the newest to begin with.
+
+    The address names it also then: a link must not show another one once a newer one is there.
+    """
+    named = labelled(rows)
+    if key not in st.query_params and st.session_state.get(key) not in named:
+        st.session_state[key] = next(iter(named))
+    picked = st.selectbox(
+        "Analysis", list(named), index=None, required=True, key=key, bind="query-params", width=width
+    )
+    return named[picked] if picked in named else rows[0]
 
 
 def labelled(rows: Sequence[AnalysisRow]) -> dict[str, AnalysisRow]:

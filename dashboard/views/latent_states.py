@@ -8,7 +8,16 @@ from dashboard.charts import choice_of_k, dwell, fingerprints
 from dashboard.controls import Choice, choose, metric_picker
 from dashboard.fit_files import download, upload
 from dashboard.fit_form import FORM, fit_form
-from dashboard.fits import NORMALIZE_WORDS, Fit, called, fitting, labelled, last_failure, load, provenance
+from dashboard.fits import (
+    NORMALIZE_WORDS,
+    Fit,
+    analysis_picker,
+    called,
+    fitting,
+    last_failure,
+    load,
+    provenance,
+)
 from dashboard.lab import Lab
 from dashboard.live import live
 from dashboard.moves import moves_section
@@ -33,11 +42,11 @@ def render(lab: Lab) -> None:
     choice = choose(lab.store)
     known = queries.metrics(lab.store, choice.study.name)
     metric = metric_picker(known, ("full_batch_risk", "own_batch_risk"))
-    fits = labelled(lab.store.catalog.analyses(choice.study.name, "latent"))
+    rows = lab.store.catalog.analyses(choice.study.name, "latent")
     if fitting(lab, choice.study.name):
         live(lab, choice.study.name, lambda: _jobs(lab, choice.study.name))
     last_failure(lab, choice.study.name)
-    if not fits:
+    if not rows:
         with st.container(border=True):
             st.subheader("No latent states have been fitted yet", anchor=False)
             st.markdown(
@@ -49,8 +58,7 @@ def render(lab: Lab) -> None:
         upload(lab, choice.study.name)
         return
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
-        named = st.selectbox("Analysis", list(fits), key="latent.analysis", bind="query-params")
-        fit = load(lab.store, fits[named])
+        fit = load(lab.store, analysis_picker(rows, "latent.analysis"))
         download(fit)
         upload(lab, choice.study.name)
     form = st.expander("Fit other states", key=FORM, type="compact", on_change="rerun")
