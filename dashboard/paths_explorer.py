@@ -178,16 +178,14 @@ def _run(lab: Lab, fit: Fit, rule: Rule, run: Run, metric: MetricRow, version: s
     when = "never converged" if run.converged_at is None else f"converged at step {run.converged_at:,.0f}"
     st.markdown(f"**{run.name}**, {when}")
     figure.show(
-        prepare(
-            ribbons.chart(
-                frame.assign(row=str(run.seed)),
-                loss,
-                [str(run.seed)],
-                fit.n_states,
-                metric.label,
-                metric.log,
-                pd.DataFrame({"row": [str(run.seed)] * len(at), "x": at}),
-            )
+        ribbons.chart(
+            frame.assign(row=str(run.seed)),
+            loss,
+            [str(run.seed)],
+            fit.n_states,
+            metric.label,
+            metric.log,
+            pd.DataFrame({"row": [str(run.seed)] * len(at), "x": at}),
         ),
         "detours.run.ribbon",
         f"Latent states of {run.name} under its {metric.label.lower()}; it {when}.",

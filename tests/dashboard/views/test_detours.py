@@ -228,9 +228,23 @@ def test_reasons_in_a_word(changes, word):
     assert reason(verdict(**changes), []) == word
 
 
-def test_every_figure_has_its_words_and_its_numbers(lab_of, view):
+def test_every_figure_has_its_words_and_all_its_rows(lab_of, view):
     lab_of("two")
-    app = view("detours")
-    for chart in app.get("vega_lite_chart"):
+    app = view("detours", **{"detours.run": "plain · seed 2"})
+    charts = app.get("vega_lite_chart")
+    assert len(charts) == 9
+    for chart in charts:
         assert chart.proto.alt
-        assert json.loads(chart.proto.spec)["layer"]
+        spec = json.loads(chart.proto.spec)
+        held = {dataset.name for dataset in chart.proto.datasets} | set(spec.get("datasets", {}))
+        named = set(_names(spec))
+        assert named
+        assert named <= held
+
+
+def _names(spec):
+    """The data that the layers of a figure name, however deep they are."""
+    if "name" in spec.get("data", {}):
+        yield spec["data"]["name"]
+    for layer in spec.get("layer", []):
+        yield from _names(layer)
