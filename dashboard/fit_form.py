@@ -22,6 +22,7 @@ from engine.jobs.fit_request import (
 )
 
 FORM = "latent.new"
+NORMALIZE = get_args(Normalize)
 FOLDS, STARTS = 5, 4
 """Folds of the cross-validation, and the climbs of each for every number of states."""
 SECONDS_PER_UNIT = 1.5e-7
@@ -76,7 +77,7 @@ def _form(lab: Lab, study: str, arms: list[str], known: dict[str, MetricRow]) ->
             )  # fmt: skip
     with right:
         normalize = st.selectbox(
-            "Normalization", [each for each in get_args(Normalize) if each != "none"],
+            "Normalization", NORMALIZE,
             format_func=lambda name: f"{name}: {NORMALIZE_WORDS[name]}", key="latent.fit.normalize",
             help="Pooled scores compare arms; per-run scores use a run's own future and length, as "
             "Hu et al. 2023.",
@@ -121,14 +122,16 @@ def _form(lab: Lab, study: str, arms: list[str], known: dict[str, MetricRow]) ->
 
 def prefill(fit: Fit, every: int) -> None:
     """Open the form with what a fit was asked for, thinned further."""
-    asked = fit.row.inputs
-    names = ("metrics", "normalize", "covariance", "topology", "restarts", "seed", "refits")
-    fields: dict[str, Any] = {name: asked[name] for name in names if name in asked}
-    fields |= {"arms": list(fit.arms), "every": every}
+    told, asked = fit.summary, fit.row.inputs
+    fields: dict[str, Any] = {name: told[name] for name in ("covariance", "topology") if name in told}
+    fields |= {"metrics": list(told["requested"]), "arms": list(fit.arms), "every": every}
+    if told["normalize"] in NORMALIZE:
+        fields["normalize"] = told["normalize"]
+    fields |= {name: asked[name] for name in ("restarts", "seed", "refits") if name in asked}
     if "states" in asked:
         fields["states"] = (min(asked["states"]), max(asked["states"]))
     for name, value in fields.items():
-        st.session_state[f"latent.fit.{name}"] = list(value) if name == "metrics" else value
+        st.session_state[f"latent.fit.{name}"] = value
     st.session_state[FORM] = True
 
 

@@ -236,9 +236,7 @@ def analysis_picker(
     named = labelled(rows)
     if key not in st.query_params and st.session_state.get(key) not in named:
         st.session_state[key] = next(iter(named))
-    picked = st.selectbox(
-        "Analysis", list(named), index=None, required=True, key=key, bind="query-params", width=width
-    )
+    picked = st.selectbox("Analysis", list(named), index=None, key=key, bind="query-params", width=width)
     return named[picked] if picked in named else rows[0]
 
 

@@ -10,9 +10,10 @@ from dashboard.fits import load
 from dashboard.lab import Lab
 from data.errors import LabError
 from data.store import open_store
-from engine.analysis.latent import to_json
+from engine.analysis.latent import from_record, model_record, to_json
 from engine.analysis.latent.search import Search
 from engine.jobs import queue
+from engine.studies import study
 from tests.dashboard.conftest import words
 
 FIT = "#1 · 3 states · 3 metrics · SS, RR · pooled"
@@ -107,7 +108,12 @@ def test_thinning_is_offered_where_it_leaves_enough_rows_and_fills_in_the_form(l
     assert not app.exception
     assert app.number_input(key="latent.fit.every").value == 5
     assert app.multiselect(key="latent.fit.arms").value == ["SS", "RR"]
-    assert app.multiselect(key="latent.fit.metrics").value == ["own_batch_risk", "full_batch_risk", "l2"]
+    assert app.multiselect(key="latent.fit.metrics").value == [
+        "own_batch_risk",
+        "full_batch_risk",
+        "l2",
+        "gradient_norm",
+    ]
     monkeypatch.setattr(trust, "advised_thinning", lambda typical, rows: None)
     assert "thinning cannot mend it" in words(view("latent_states"))
 
@@ -168,3 +174,17 @@ def test_a_downloaded_fit_opens_and_anything_else_is_refused_in_words(lab, view)
     assert app.selectbox(key="latent.analysis").value.startswith("#2")
     assert "read from states.json" in words(app)
     assert "Imported: the states are of this study's runs" in words(app)
+    step = 28 * study("digits-shuffling").evaluate_every  # the first of the last two points of 30
+    assert f"RR: 1 run cut where a metric diverged (seed 7 at step {step:,})" in words(app)
+
+
+def test_a_model_without_a_search_is_shown_as_far_as_it_goes(lab, view):
+    store, fit = stored(lab("full"))
+    told, arrays = model_record(from_record(fit.summary, fit.arrays))
+    fit_files.take(Lab(store, alone()), "digits-shuffling", to_json(told, arrays).encode(), "model.json")
+    store.close()
+    app = view("latent_states", arms="SS")
+    assert not app.exception
+    assert not app.error
+    assert "without a search to choose it by" in words(app)
+    assert "What drives State" in words(app)
