@@ -8,6 +8,7 @@ from dashboard.access import alone
 from dashboard.fit_form import _climbs
 from dashboard.fits import load
 from dashboard.lab import Lab
+from data.analyses import save
 from data.errors import LabError
 from data.store import open_store
 from engine.analysis.latent import from_record, model_record, to_json
@@ -188,3 +189,21 @@ def test_a_model_without_a_search_is_shown_as_far_as_it_goes(lab, view):
     assert not app.error
     assert "without a search to choose it by" in words(app)
     assert "What drives State" in words(app)
+
+
+def test_the_fingerprint_of_a_single_layer_is_picked_by_link(lab, view):
+    store, fit = stored(lab("full"))
+    names = ["own_batch_risk", "head/full_batch_risk", "head/l2"]
+    save(store, "digits-shuffling", "latent", {}, {**fit.summary, "metrics": names}, fit.arrays)
+    store.close()
+
+    def metrics(app):
+        drawn = spec(app, -2)["layer"][0]["encoding"]["y"]
+        return drawn["field"], drawn["sort"]
+
+    app = view("latent_states", arms="SS")
+    assert not app.exception
+    assert metrics(app) == ("metric", ["Own-batch risk", "head/full_batch_risk", "head/l2"])
+    one = view("latent_states", **{"arms": "SS", "latent.layer": "head"})
+    assert not one.exception
+    assert metrics(one) == ("metric", ["head/full_batch_risk", "head/l2"])
