@@ -45,11 +45,11 @@ def passing(**at):
 
 
 def scattered(**widths):
-    """Return test accuracies that pass 0.95 at steps whose logarithm has the standard deviation of the arm."""
+    """Return test accuracies that pass 0.95 at steps whose logarithm has the arm's standard deviation."""
 
     def curves(arm, seed) -> Curves:
         step = 300 * np.exp(widths[arm] * np.random.default_rng([seed, len(arm)]).uniform(-1.7, 1.7))
-        return {"test_accuracy": np.where(STEPS >= step, 1.0, 0.3)}
+        return {"test_accuracy": np.where(step <= STEPS, 1.0, 0.3)}
 
     return curves
 
