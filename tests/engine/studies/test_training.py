@@ -79,4 +79,4 @@ def test_a_study_says_what_it_is(name):
     assert definition.source
     assert definition.seeds >= 8
     assert definition.expected_seconds is not None
-    assert definition.expected_seconds <= 300
+    assert definition.expected_seconds <= 660
