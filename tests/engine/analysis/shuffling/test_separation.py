@@ -50,6 +50,19 @@ def test_the_split_is_that_of_one_program_for_each_example() -> None:
     assert mixed >= 20  # both parts at once is what the split is for
 
 
+def test_a_feature_that_hardly_varies_counts_as_any_other() -> None:
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        planted = rng.normal(size=(20, 3))
+        planted[:12, 2] = 0.0  # these oppose each other in the first two, the others are apart in the third
+        planted[11] = -planted[:11].sum(axis=0)
+        planted[12:, 2] = np.abs(planted[12:, 2]) * 10.0 ** -(seed % 5)
+        signed = planted @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        found = separability(signed, np.ones(20))
+        np.testing.assert_array_equal(found.separable, np.arange(20) >= 12)
+        assert not found.caution
+
+
 def test_an_intercept_is_a_constant_feature() -> None:
     for features, labels in problems(60):
         found = separability(features, labels, intercept=True)
