@@ -56,7 +56,7 @@ def test_a_feature_that_hardly_varies_counts_as_any_other() -> None:
         planted = rng.normal(size=(20, 3))
         planted[:12, 2] = 0.0  # these oppose each other in the first two, the others are apart in the third
         planted[11] = -planted[:11].sum(axis=0)
-        planted[12:, 2] = np.abs(planted[12:, 2]) * 10.0 ** -(seed % 5)
+        planted[12:, 2] = (0.5 + np.abs(planted[12:, 2])) * 10.0 ** -(seed % 5)
         signed = planted @ np.linalg.qr(rng.normal(size=(3, 3)))[0]
         found = separability(signed, np.ones(20))
         np.testing.assert_array_equal(found.separable, np.arange(20) >= 12)
