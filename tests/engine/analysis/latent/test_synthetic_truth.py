@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.latent_published import constructed
 from engine.analysis.decorrelation import decorrelation
 from engine.analysis.latent import fit, match
 
@@ -35,6 +36,15 @@ def test_the_true_number_of_states_is_chosen(n_states) -> None:
     assert selection.best.n_states == n_states
     assert min(selection.table, key=lambda row: row.bic).n_states == n_states
     assert match(selection.best.paths, paths, n_states, n_states).agreement >= 0.99
+
+
+@pytest.mark.slow
+def test_no_fold_misses_the_optimum_where_states_differ_in_length() -> None:
+    traces = constructed(0, 0.0, runs=32)
+    assert traces.paths is not None
+    found = fit(traces.runs, traces.metrics, [6, 7], normalize="pooled", restarts=4).best
+    assert found.n_states == 6
+    assert match(found.paths, traces.paths, 6, 6).agreement >= 0.99
 
 
 def test_states_are_found_though_each_run_has_its_own_scale() -> None:
