@@ -45,6 +45,15 @@ class Stretches(NamedTuple):
     cell: int | None
 
 
+CERTAIN = 1e-6
+"""Derivatives of d ln p / dz, per unit of z, below which the entered state is certain."""
+
+
+def is_certain(attribution: pd.DataFrame) -> bool:
+    """Whether no metric of a transition moves the probability of the new state: see `Fit.attribution`."""
+    return bool(attribution["strength"].max() < CERTAIN)
+
+
 @dataclass(frozen=True)
 class Fit:
     """One stored fit: its summary and arrays."""
@@ -156,14 +165,20 @@ class Fit:
         return pd.DataFrame(rows, columns=columns)
 
     def attribution(self, source: int, target: int) -> pd.DataFrame:
-        """Return what each metric has to do with a transition: metric, gradient, strength, difference."""
+        """Return what each metric has to do with a transition: metric, gradient, strength, difference.
+
+        The metric that counts most comes first: by strength, and by the difference of the means where the new
+        state is so certain that no metric moves its probability, which leaves only rounding in the strengths.
+        """
         told = next(t for t in self.summary["transitions"] if (t["source"], t["target"]) == (source, target))
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
                 "metric": self.summary["metrics"],
                 **{name: told[name] for name in ("gradient", "strength", "difference")},
             }
-        ).sort_values("strength", ascending=False, ignore_index=True)
+        )
+        size = frame["difference"].abs() if is_certain(frame) else frame["strength"]
+        return frame.loc[size.sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
 
     @cached_property
     def steps_per_row(self) -> float:

@@ -9,7 +9,7 @@ from dashboard.alignment import KINDS
 from dashboard.charts import attributions, move_times, transitions
 from dashboard.charts.palette import state_name
 from dashboard.controls import Choice
-from dashboard.fits import Fit, called, label, move_name, provenance
+from dashboard.fits import Fit, called, is_certain, label, move_name, provenance
 from dashboard.links import link
 from dashboard.wording import count, interval
 from data.rows import MetricRow
@@ -141,9 +141,12 @@ def _drivers(fit: Fit, row: pd.Series, known: dict[str, MetricRow]) -> None:
             "of the old one, both in the model's units",
             "Hu, Chen, Saphra & Cho 2023, section 3.3",
         ),
-        "Left, to the right: a larger value makes the new state more believable; the grey line is the "
-        "mean size, "
-        "by which metrics are ranked, since signs may cancel. Right: how far the states' means lie apart.",
+        "The new state is certain at once: no metric moves its probability (left), so metrics are ranked by "
+        "how far the states' means lie apart (right)."
+        if is_certain(full)
+        else "Left, to the right: a larger value makes the new state more believable; the grey line is the "
+        "mean size, by which metrics are ranked, since signs may cancel. Right: how far the states' means "
+        "lie apart.",
         narrow=True,
     )
 
@@ -180,5 +183,6 @@ def _table(fit: Fit, moves: pd.DataFrame, names: list[str], known: dict[str, Met
         "time: median "
         f"over the runs that have it, with its 95 % interval, of {count(len(fit.summary['runs']), 'run')} "
         "in all; none "
-        "below six runs. Top metrics by the size of the derivative."
+        "below six runs. Top metrics by the size of the derivative, or of the difference of means where "
+        "the new state is certain at once."
     )

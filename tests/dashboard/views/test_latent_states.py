@@ -207,3 +207,14 @@ def test_the_fingerprint_of_a_single_layer_is_picked_by_link(lab, view):
     one = view("latent_states", **{"arms": "SS", "latent.layer": "head"})
     assert not one.exception
     assert metrics(one) == ("metric", ["head/full_batch_risk", "head/l2"])
+
+
+def test_metrics_are_ranked_by_what_moves_the_new_state_and_by_the_means_where_nothing_does(lab):
+    _, fit = stored(lab("full"))
+    told = fit.summary["transitions"][0]
+    pair = told["source"], told["target"]
+    told |= {"strength": [0.1, 0.3, 0.2], "difference": [3.0, 1.0, -2.0]}
+    names = fit.summary["metrics"]
+    assert fit.attribution(*pair)["metric"].to_list() == [names[1], names[2], names[0]]
+    told |= {"strength": [1e-14, 3e-14, 0.0]}
+    assert fit.attribution(*pair)["metric"].to_list() == [names[0], names[2], names[1]]
