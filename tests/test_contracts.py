@@ -155,9 +155,10 @@ def test_scripts_are_executable_and_well_formed(script: str) -> None:
 def test_the_examples_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DETOUR_STORE", raising=False)
+    names: dict[str, object] = {}  # a guide's later example goes on from an earlier one
     for kind, block in re.findall(r"```(\w*)\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
         if kind == "python":
-            exec(compile(block, str(document), "exec"), {})
+            exec(compile(block, str(document), "exec"), names)
         for line in block.strip().splitlines() if not kind else []:
             if line.startswith("python -m engine"):
                 assert main(line.removeprefix("python -m engine ").split()) == 0, line

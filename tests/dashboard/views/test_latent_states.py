@@ -172,7 +172,7 @@ def test_a_downloaded_fit_opens_and_anything_else_is_refused_in_words(lab, view)
     store.close()
     app = view("latent_states")
     assert not app.exception
-    assert app.selectbox(key="latent.analysis").value.startswith("#2")
+    assert app.selectbox(key="latent.analysis").value.endswith("from states.json")
     assert "read from states.json" in words(app)
     assert "Imported: the states are of this study's runs" in words(app)
     step = 28 * study("digits-shuffling").evaluate_every  # the first of the last two points of 30
