@@ -94,6 +94,35 @@ def _by_cell(
     return steps[first], common, sums[cells, common] / counts[cells, common]
 
 
+def shade() -> alt.Opacity:
+    """Return the opacity of a stretch: paler where the probability of its state is lower."""
+    scale = alt.Scale(domain=[0.4, 1.0], range=[0.15, 1.0], clamp=True)
+    return alt.Opacity("confidence:Q", legend=None, scale=scale)
+
+
+def told() -> list[alt.Tooltip]:
+    """Return what a stretch says of itself."""
+    return [
+        alt.Tooltip("state:N"),
+        alt.Tooltip("start:Q", title="from step", format=","),
+        alt.Tooltip("end:Q", title="to step", format=","),
+        alt.Tooltip("confidence:Q", format=".2f"),
+    ]
+
+
+def row_axis(labels: Sequence[str], **more: Any) -> alt.Axis:
+    """Return an axis with a label in the middle of each ribbon."""
+    return alt.Axis(
+        values=[row + 0.42 for row in range(len(labels))],
+        labelExpr=f"{json.dumps(list(labels))}[floor(datum.value)]",
+        labelOverlap="greedy",
+        ticks=False,
+        domain=False,
+        grid=False,
+        **more,
+    )
+
+
 def chart(
     ribbons: pd.DataFrame,
     loss: pd.DataFrame,
@@ -160,15 +189,7 @@ def chart(
             zero=False,
             range=[alt.expr(f"height * {share:.4f}"), alt.expr("height")],
         ),
-        axis=alt.Axis(
-            values=[index + 0.42 for index in range(len(rows))],
-            labelExpr=f"{json.dumps(list(rows))}[floor(datum.value)]",
-            labelOverlap="greedy",
-            ticks=False,
-            domain=False,
-            grid=False,
-            **gutter,
-        ),
+        axis=row_axis(rows, **gutter),
     )
     bands: alt.Chart | alt.LayerChart = (
         alt.Chart(placed)
@@ -179,16 +200,8 @@ def chart(
             y=y,
             y2="bottom:Q",
             color=state_colour(n_states),
-            opacity=alt.Opacity(
-                "confidence:Q", legend=None, scale=alt.Scale(domain=[0.4, 1.0], range=[0.15, 1.0], clamp=True)
-            ),
-            tooltip=[
-                alt.Tooltip("row:N", title="seed"),
-                alt.Tooltip("state:N"),
-                alt.Tooltip("start:Q", title="from step", format=","),
-                alt.Tooltip("end:Q", title="to step", format=","),
-                alt.Tooltip("confidence:Q", format=".2f"),
-            ],
+            opacity=shade(),
+            tooltip=[alt.Tooltip("row:N", title="seed"), *told()],
         )
     )
     if ends is not None and len(ends):

@@ -1,11 +1,10 @@
 """A ribbon of states for each run, earliest convergence on top, with a mark where it converged."""
 
-import json
-
 import altair as alt
 import pandas as pd
 
 from dashboard.charts.palette import MUTED, state_colour
+from dashboard.charts.ribbons import row_axis, shade, told
 
 PICK = "pick"
 _ROW, _LEAST_ROW, _HEIGHT = 18.0, 10.0, 560.0
@@ -36,14 +35,7 @@ def chart(ribbons: pd.DataFrame, ends: pd.DataFrame, picked: str | None, n_state
         "top:Q",
         title=None,
         scale=y_scale,
-        axis=alt.Axis(
-            values=[row + 0.42 for row in range(len(names))],
-            labelExpr=f"{json.dumps(ends['label'].to_list())}[floor(datum.value)]",
-            labelOverlap="greedy",
-            ticks=False,
-            domain=False,
-            grid=False,
-        ),
+        axis=row_axis(ends["label"].to_list()),
     )
     marks = ends.assign(start=ends["converged_at"], top=ends["run"].map(place) + 0.42)
     chosen = pd.DataFrame({"top": [place[picked] - 0.02]} if picked in place else {"top": []}, dtype=float)
@@ -59,16 +51,8 @@ def chart(ribbons: pd.DataFrame, ends: pd.DataFrame, picked: str | None, n_state
             y=y,
             y2="bottom:Q",
             color=state_colour(n_states),
-            opacity=alt.Opacity(
-                "confidence:Q", legend=None, scale=alt.Scale(domain=[0.4, 1.0], range=[0.15, 1.0], clamp=True)
-            ),
-            tooltip=[
-                alt.Tooltip("run:N"),
-                alt.Tooltip("state:N"),
-                alt.Tooltip("start:Q", title="from step", format=","),
-                alt.Tooltip("end:Q", title="to step", format=","),
-                alt.Tooltip("confidence:Q", format=".2f"),
-            ],
+            opacity=shade(),
+            tooltip=[alt.Tooltip("run:N"), *told()],
         )
         .add_params(pick),
         alt.Chart(marks[marks["start"].notna()])
