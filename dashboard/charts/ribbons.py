@@ -27,25 +27,23 @@ def stretches(
     confidence: np.ndarray,
     arm: str,
     seed: int,
-    certainty: bool = True,
     cell: int | None = None,
 ) -> pd.DataFrame:
     """Return a run's path as stretches: see :func:`stretches_of`."""
-    return stretches_of([(steps, path, confidence, arm, seed)], certainty, cell)
+    return stretches_of([(steps, path, confidence, arm, seed)], cell)
 
 
-def stretches_of(runs: Sequence[Traced], certainty: bool = True, cell: int | None = None) -> pd.DataFrame:
-    """Return the paths of runs as stretches of one state and one band of certainty.
+def stretches_of(runs: Sequence[Traced], cell: int | None = None) -> pd.DataFrame:
+    """Return the paths of runs as stretches of one state and one band of certainty: up to 0.5, 0.7, 0.9, and above.
 
     The columns are arm, seed, start, end, state, confidence.
 
     Args:
         runs: those that are drawn.
-        certainty: whether to split where certainty passes 0.5, 0.7 or 0.9, not only where the state changes.
         cell: steps that are told as one, by the state that most of their points are in and the mean
             confidence of those; None for every point by itself.
     """
-    parts = [_stretched(*run, certainty, cell) for run in runs if len(run[0])]
+    parts = [_stretched(*run, cell) for run in runs if len(run[0])]
     if not parts:
         return pd.DataFrame({name: [] for name in _COLUMNS})
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -60,14 +58,13 @@ def _stretched(
     confidence: np.ndarray,
     arm: str,
     seed: int,
-    certainty: bool,
     cell: int | None,
 ) -> tuple[np.ndarray, ...]:
     widths = np.diff(steps)
     last = steps[-1] + (int(np.median(widths)) if len(widths) else 1)
     if cell is not None:
         steps, path, confidence = _by_cell(steps, path, confidence, cell)
-    band = np.digitize(confidence, _CERTAINTY) if certainty else np.zeros(len(path), dtype=int)
+    band = np.digitize(confidence, _CERTAINTY)
     begins = np.flatnonzero(np.r_[True, (np.diff(path) != 0) | (np.diff(band) != 0)])
     sizes = np.diff(np.r_[begins, len(path)])
     return (
