@@ -34,7 +34,7 @@ def stretches(
 
 
 def stretches_of(runs: Sequence[Traced], cell: int | None = None) -> pd.DataFrame:
-    """Return the paths of runs as stretches of one state and one band of certainty: up to 0.5, 0.7, 0.9, and above.
+    """Return the paths of runs as stretches of one state and one band of certainty (parted at 0.5, 0.7, 0.9).
 
     The columns are arm, seed, start, end, state, confidence.
 
