@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import figure, queries
+from dashboard import figure
 from dashboard.charts import dwell, ribbons
 from dashboard.charts.palette import state_name
-from dashboard.lab import Lab
 from dashboard.wording import count
 from data import analyses
 from data.rows import AnalysisRow, MetricRow
@@ -258,20 +257,3 @@ def analysis_picker(
 def labelled(rows: Sequence[AnalysisRow]) -> dict[str, AnalysisRow]:
     """Return analyses by what they are called, in the given order."""
     return {label(row): row for row in rows}
-
-
-def last_failure(lab: Lab, study: str) -> None:
-    """Say why the newest fit failed, unless a later one went through."""
-    jobs = [job for job in lab.store.catalog.jobs(study) if job.kind == "fit"]
-    newest = max(jobs, key=lambda job: job.id, default=None)
-    if newest is not None and newest.status == "failed" and newest.error:
-        error = newest.error
-        st.error(
-            f"**{error.get('title', 'The fit failed')}.** "
-            f"{error.get('message', '')}\n\n{error.get('remedy', '')}"
-        )
-
-
-def fitting(lab: Lab, study: str) -> bool:
-    """Whether a fit of the study is waiting or at work."""
-    return any(job.kind == "fit" for job in queries.active_jobs(lab.store, study))

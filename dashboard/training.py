@@ -4,13 +4,15 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
+from dashboard import queries
 from dashboard.access import Access
 from dashboard.callbacks import act
 from dashboard.lab import Lab, create_lab
 from dashboard.wording import count, duration
-from data.rows import JobRow
+from data.rows import JobKind, JobRow
 from data.store import Store
 from engine.jobs import queue
+from engine.jobs.kinds import KINDS
 from engine.jobs.request import Request, request, require_space
 
 DEMO = "digits-shuffling"
@@ -49,10 +51,9 @@ def seconds_left(job: JobRow) -> float | None:
 
 def job_card(lab: Lab, job: JobRow) -> None:
     """Show one active job: what it does, how far it is, how fast, how long yet, and a stop button."""
-    verb = "Training" if job.kind == "train" else "Fitting latent states of"
     with st.container(border=True, key=f"job.{job.id}"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.markdown(f"**{verb} {job.study}** :gray[· job {job.id}]", width="stretch")
+            st.markdown(f"**{KINDS[job.kind].doing} {job.study}** :gray[· job {job.id}]", width="stretch")
             st.button(
                 "Stopping" if job.stop_requested else "Stop",
                 icon=":material/stop_circle:",
@@ -60,7 +61,7 @@ def job_card(lab: Lab, job: JobRow) -> None:
                 disabled=job.stop_requested or not lab.access.may_change,
                 help="The job ends within seconds and can be resumed; every row it has written is kept."
                 if job.kind == "train"
-                else "The job ends within seconds; nothing is kept of an unfinished fit.",
+                else "The job ends within seconds; nothing is kept of what it has not finished.",
                 on_click=act,
                 args=(_stop, lab.store, job.id),
             )
@@ -105,7 +106,7 @@ def resume_card(lab: Lab, job: JobRow) -> None:
 def _progress_text(job: JobRow) -> str:
     if job.status == "queued":
         return "Waiting for its process to start"
-    unit = "step" if job.kind == "train" else "fit"
+    unit = KINDS[job.kind].unit
     parts = [f"{job.step:,} of {count(job.steps, unit)}"]
     if job.rate:
         parts.append(
@@ -121,3 +122,20 @@ def _stop(store: Store, job: int) -> None:
     # The job may have ended between the drawing of the button and the click: then there is nothing to stop.
     if store.catalog.job(job).status in ("queued", "running"):
         queue.stop(store, job)
+
+
+def at_work(lab: Lab, study: str, kind: JobKind) -> list[JobRow]:
+    """Return the jobs of a kind that wait or work for a study."""
+    return [job for job in queries.active_jobs(lab.store, study) if job.kind == kind]
+
+
+def last_failure(lab: Lab, study: str, kind: JobKind) -> None:
+    """Say why the newest job of a kind failed, unless a later one went through."""
+    jobs = [job for job in lab.store.catalog.jobs(study) if job.kind == kind]
+    newest = max(jobs, key=lambda job: job.id, default=None)
+    if newest is not None and newest.status == "failed" and newest.error:
+        error = newest.error
+        st.error(
+            f"**{error.get('title', 'The job failed')}.** "
+            f"{error.get('message', '')}\n\n{error.get('remedy', '')}"
+        )

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 Source = Literal["engine", "upload"]
 RunStatus = Literal["queued", "running", "done", "diverged", "stopped", "failed"]
 JobStatus = Literal["queued", "running", "done", "failed", "stopped"]
-JobKind = Literal["train", "fit"]
+JobKind = Literal["train", "fit", "explain", "what_if", "connect"]
 CheckpointKind = Literal["state", "weights"]
 
 

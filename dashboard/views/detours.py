@@ -11,13 +11,13 @@ from dashboard.charts import best_values, dwell_intervals, occupancy
 from dashboard.charts.palette import state_name
 from dashboard.controls import choose, metric_picker
 from dashboard.convergence import Rule, Run, follow, provenance, rule_picker
-from dashboard.fits import Fit, fitting, labelled, last_failure, load
+from dashboard.fits import Fit, labelled, load
 from dashboard.lab import Lab
 from dashboard.links import link
 from dashboard.live import live
 from dashboard.parts import part
 from dashboard.prepared import prepare
-from dashboard.training import job_card
+from dashboard.training import at_work, job_card, last_failure
 from dashboard.wording import ago, count, significant
 from data.rows import AnalysisRow
 from engine.analysis.detours import dwells
@@ -38,9 +38,9 @@ def render(lab: Lab) -> None:
     known = queries.metrics(lab.store, study.name)
     metric = metric_picker(known, ("full_batch_risk", "test_loss", "own_batch_risk", "batch_loss"))
     rows = lab.store.catalog.analyses(study.name, "latent")
-    if fitting(lab, study.name):
+    if at_work(lab, study.name, "fit"):
         live(lab, study.name, lambda: _jobs(lab, study.name))
-    last_failure(lab, study.name)
+    last_failure(lab, study.name, "fit")
     if not rows:
         _teach(study.name)
         return

@@ -13,8 +13,6 @@ from dashboard.fits import (
     Fit,
     analysis_picker,
     called,
-    fitting,
-    last_failure,
     load,
     provenance,
 )
@@ -22,7 +20,7 @@ from dashboard.lab import Lab
 from dashboard.live import live
 from dashboard.moves import moves_section
 from dashboard.state_ribbons import state_ribbons
-from dashboard.training import job_card
+from dashboard.training import at_work, job_card, last_failure
 from dashboard.trust import trust_panel
 from dashboard.wording import ago, count, interval, sentence, significant
 from data.rows import MetricRow
@@ -43,9 +41,9 @@ def render(lab: Lab) -> None:
     known = queries.metrics(lab.store, choice.study.name)
     metric = metric_picker(known, ("full_batch_risk", "own_batch_risk"))
     rows = lab.store.catalog.analyses(choice.study.name, "latent")
-    if fitting(lab, choice.study.name):
+    if at_work(lab, choice.study.name, "fit"):
         live(lab, choice.study.name, lambda: _jobs(lab, choice.study.name))
-    last_failure(lab, choice.study.name)
+    last_failure(lab, choice.study.name, "fit")
     if not rows:
         with st.container(border=True):
             st.subheader("No latent states have been fitted yet", anchor=False)

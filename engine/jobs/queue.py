@@ -37,9 +37,9 @@ def submit(store: Store, kind: JobKind, study: str, spec: dict[str, Any]) -> int
 
     Args:
         store: where the job is written down and works.
-        kind: ``"train"`` or ``"fit"``.
+        kind: one of ``engine.jobs.kinds.KINDS``.
         study: name of the study it works on.
-        spec: what to do, as ``engine.jobs.train`` or ``engine.jobs.fit`` says.
+        spec: what to do, as the file of ``engine.jobs`` that runs the kind says.
 
     Returns:
         The job's number.

@@ -18,6 +18,7 @@ from data.catalog_jobs import Process
 from data.errors import LabError
 from data.rows import JobRow
 from data.store import Store
+from engine.jobs.kinds import KINDS
 from engine.jobs.progress import Ending, Progress, duration
 from engine.jobs.queue import end, seal
 from engine.jobs.verdicts import judged
@@ -26,7 +27,6 @@ _HEARTBEAT_S = 1.0
 _POLL_S = 1.0
 # Throughput is taken over this many heartbeats, so that it follows a change of speed but not every hiccup.
 _WINDOW = 20
-_UNITS = {"train": "steps", "fit": "restarts"}
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def me() -> Process:
 def carry_out(store: Store, job: JobRow, stop: Stop, show: Show | None = None) -> JobRow:
     """Run a job that this process has taken to its end, as `work` does."""
     try:
-        ending = _run(store, job, Heartbeat(store, job.id, _UNITS[job.kind], stop, show))
+        ending = _run(store, job, Heartbeat(store, job.id, f"{KINDS[job.kind].unit}s", stop, show))
     except BaseException as error:
         told = None if isinstance(error, KeyboardInterrupt) else _told(store, job, error)
         end(store, job, "stopped" if told is None else "failed", told)
