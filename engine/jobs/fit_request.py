@@ -105,8 +105,8 @@ def fit_request(
         )
     has_metrics = [row.name for row in store.catalog.metrics(study)]
     usual = [name for name in WEIGHT_METRICS if name in has_metrics] or has_metrics
-    _require_known("arm", arms or (), has_arms, study)
-    _require_known("metric", metrics or (), has_metrics, study)
+    require_known("arm", arms or (), has_arms, study)
+    require_known("metric", metrics or (), has_metrics, study)
     numbers = tuple(sorted(set(states))) if states else tuple(range(1, 9))
     for name, value, least, most in (
         ("states", numbers[0], 1, _MOST_STATES),
@@ -167,7 +167,12 @@ def stored(store: Store, wanted: FitRequest, data_version: str) -> AnalysisRow |
     return next((row for row in store.catalog.analyses(wanted.study, "latent") if row.key == key), None)
 
 
-def _require_known(kind: str, asked: Sequence[str], known: Sequence[str], study: str) -> None:
+def require_known(kind: str, asked: Sequence[str], known: Sequence[str], study: str) -> None:
+    """Refuse names that a study does not have.
+
+    Raises:
+        LabError: the first of `asked` that is not in `known`.
+    """
     unknown = [name for name in asked if name not in known]
     if unknown:
         raise LabError(

@@ -27,6 +27,7 @@ STUDY = Study(
     batch_size=32,
     lr=0.1,
     evaluate_every=64,
+    checkpoints=(0, 64, 128, 256, 512, 1024, 2048, 4096),
     expected_seconds=49,
 )
 

@@ -21,6 +21,7 @@ STUDY = dataclasses.replace(
     epochs=60,
     lr=0.01,
     evaluate_every=250,
+    checkpoints=(0, 250, 500, 1000, 2000, 4000),
     expected_seconds=115,
     expected_gpu_seconds=None,
 )

@@ -30,6 +30,7 @@ STUDY = Study(
     schedule_settings={"power": 0.6},
     dtype="float64",
     evaluate_every=EVERY,
+    checkpoints=(0, *(EVERY * 2**k for k in range(7))),
     cadence={OWN: EVERY, RESHUFFLED: EVERY, "distance_to_full_optimum": EVERY},
     expected_seconds=24,
 )

@@ -36,6 +36,7 @@ STUDY = Study(
     lr=1.0,
     dtype="float64",
     evaluate_every=EVERY,
+    checkpoints=(0, *(EVERY * 2**k for k in range(7))),
     expected_seconds=43,
 )
 

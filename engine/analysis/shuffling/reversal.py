@@ -19,6 +19,13 @@ class Reading:
     kind: Kind
     sentence: str
 
+    @property
+    def separated(self) -> Literal["separated", "not separated", "undecided"]:
+        """Whether the arms part ways: shown on a risk, ruled out on both, or neither."""
+        if self.kind in ("reversal", "one direction", "mixed"):
+            return "separated"
+        return "not separated" if self.kind == "same" else "undecided"
+
 
 def differs(effect: Effect, least: float = math.log(LEAST_RATIO)) -> bool:
     """Whether the arms differ: by the randomization test, by the interval, and by enough to count.

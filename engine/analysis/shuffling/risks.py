@@ -65,6 +65,20 @@ class Risks(NamedTuple):
     full: float
 
 
+class Distances(NamedTuple):
+    """||M - M*||_F / ||M*||_F of a read-out to each optimum; NaN where that is 0.
+
+    Attributes:
+        own: to M*_SS(pi).
+        reshuffled: to M*_RR.
+        full: to M*_GD.
+    """
+
+    own: float
+    reshuffled: float
+    full: float
+
+
 def risk(
     M: Float[np.ndarray, "targets features"],
     features: Float[np.ndarray, "rows features"],
@@ -170,11 +184,33 @@ def _reshuffled(
     if subsets is None:
         subsets = max(NUMBERS // (batch_size * X.shape[1]), GROUPS)
     data = dataset(X, Y, batch_size, "rr", eps, subsets, seed, through)
+    return of_subsets(of, data, len(X), batch_size, math.comb(len(X), batch_size) <= subsets)
+
+
+def of_subsets(
+    of: Callable[[NormalizedData], Float[np.ndarray, "*shape"]],
+    data: NormalizedData,
+    examples: int,
+    batch_size: int,
+    exact: bool,
+) -> Sampled:
+    """Return a quantity of Random Reshuffle's data, of a sample with its jackknife standard error.
+
+    Args:
+        of: the quantity of some data.
+        data: as ``dataset`` gives them for "rr".
+        examples: of the data set.
+        batch_size: examples a batch.
+        exact: whether the data are all subsets.
+
+    Source:
+        Efron & Tibshirani 1993, chapter 11 (jackknife), over groups of whole permutations.
+    """
     value, taken = of(data), len(data.features) // batch_size
-    if math.comb(len(X), batch_size) <= subsets:
+    if exact:
         return Sampled(value, np.zeros_like(value), taken, True)
     # Batches of one permutation depend on each other, so that a group holds whole ones.
-    epoch = len(X) // batch_size
+    epoch = examples // batch_size
     epochs = -(-taken // epoch)
     edges = np.linspace(0, epochs, min(GROUPS, epochs) + 1).astype(int) * epoch * batch_size
     without = []

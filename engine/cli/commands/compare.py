@@ -5,7 +5,6 @@ from argparse import ArgumentParser, Namespace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from data.errors import LabError
 from data.store import Store
@@ -15,21 +14,16 @@ from engine.analysis.shuffling import (
     Effect,
     UnpairedEffect,
     differs,
-    divergence,
-    on_one_grid,
-    paired_effect,
     read,
     same,
     underpowered,
-    unpaired_effect,
 )
 from engine.analysis.shuffling.effects import Statistic
 from engine.analysis.survival import log_rank
 from engine.cli.command import Command, Outcome, names, open_lab
 from engine.cli.table import table
+from engine.comparing import FULL, OWN, SHARE, compared, covariates, trend
 
-OWN, FULL = "own_batch_risk", "full_batch_risk"
-_SHARE = 0.1
 _ALPHA = 0.05
 
 
@@ -46,6 +40,19 @@ def _arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--difference", action="store_true", help="compare a - b, for metrics that are not positive"
+    )
+    parser.add_argument(
+        "--covariates",
+        metavar="M,N",
+        type=names,
+        help="for arms that share no seed: metrics before the first step that the arms were balanced on",
+    )
+    parser.add_argument(
+        "--acceptance",
+        type=float,
+        default=1.0,
+        metavar="Q",
+        help="share of the assignments that the balance accepted, the most balanced ones (default: 1)",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the bootstrap and of random sign flips (default: 0)"
@@ -69,33 +76,48 @@ def _run(arguments: Namespace) -> Outcome:
             f"`{study}` has no `{unknown[0]}`.",
             f"Name with --metric what it has: {', '.join(known) or 'nothing yet'}.",
         )
-    ends = store.traces.last(study, metrics, share=_SHARE)
+    ends = store.traces.last(study, metrics, share=SHARE)
     if missing := [arm for arm in arms if arm not in set(ends["arm"])]:
         raise LabError(
             "Nothing to compare",
             f"`{study}` has no measured runs of {', '.join(missing)} in this store.",
             f"Train them: python -m engine train {study}.",
         )
+    if not 0 < arguments.acceptance <= 1:
+        raise LabError(
+            "Acceptance out of range",
+            f"`--acceptance` must be above 0 and at most 1; got {arguments.acceptance:g}.",
+            "For example 0.1: the tenth of the assignments that is most balanced.",
+        )
+    balanced = covariates(store, study, arguments.covariates) if arguments.covariates else None
     statistic: Statistic = "difference" if arguments.difference else "log ratio"
     effects, readings = [], []
     for a, b, role, least in pairs:
-        found = {metric: _effect(ends, a, b, metric, statistic, arguments.seed) for metric in metrics}
-        for metric, (effect, out, medians) in found.items():
-            told = _told(effect, least, out, medians)
+        found = {
+            metric: compared(ends, a, b, metric, statistic, arguments.seed, balanced, arguments.acceptance)
+            for metric in metrics
+        }
+        for metric, one in found.items():
+            told = _told(one.effect, least, one.left_out, one.medians)
             effects.append({"a": a, "b": b, "role": role, "metric": metric, "least_ratio": least, **told})
-        own, full = (found[risk][0] if risk in found else None for risk in (OWN, FULL))
+        own, full = (found[risk].effect if risk in found else None for risk in (OWN, FULL))
         if statistic == "log ratio" and isinstance(own, Effect) and isinstance(full, Effect):
             said = read(a, b, own, full, least)
-            readings.append({"a": a, "b": b, "role": role, "kind": said.kind, "sentence": said.sentence})
+            readings.append(
+                {
+                    "a": a, "b": b, "role": role, "kind": said.kind, "separated": said.separated,
+                    "sentence": said.sentence,
+                }
+            )  # fmt: skip
     risks = {OWN, FULL} <= set(known) and {OWN, FULL} & set(metrics)
     diverging = dict[str, Divergence]()
     for arm in arms if risks else ():
-        trend = _divergence(store, study, arm)
-        if trend is not None:
-            diverging[arm] = trend
+        over = trend(store, study, arm)
+        if over is not None:
+            diverging[arm] = over.divergence
     data = {
         "study": study,
-        "share": _SHARE,
+        "share": SHARE,
         "data_version": version,
         "effects": effects,
         "readings": readings,
@@ -133,38 +155,6 @@ def _pairs(store: Store, study: str, arms: list[str] | None) -> list[tuple[str, 
     return [(arms[0], arms[1], "asked", least)]
 
 
-def _effect(
-    ends: pd.DataFrame, a: str, b: str, metric: str, statistic: Statistic, seed: int
-) -> tuple[Effect | UnpairedEffect, int, tuple[float, float]]:
-    """Return the effect of a against b on the mean over each run's last tenth, seeds left out, both medians.
-
-    Seeds of both arms are paired; where the arms share none, their runs are compared as two groups.
-    """
-    ends = ends[ends["metric"] == metric]
-    values = {arm: ends[ends["arm"] == arm].set_index("seed")["value"].astype(np.float64) for arm in (a, b)}
-    usable = {
-        arm: one[np.isfinite(one) & ((one > 0) | (statistic == "difference"))] for arm, one in values.items()
-    }
-    shared = usable[a].index.intersection(usable[b].index)
-    paired = bool(len(values[a].index.intersection(values[b].index)))
-    if len(shared):
-        left, right = (usable[arm].loc[shared].to_numpy() for arm in (a, b))
-        effect: Effect | UnpairedEffect = paired_effect(left, right, seed=seed, statistic=statistic)
-    elif not paired and len(usable[a]) and len(usable[b]):
-        left, right = (usable[arm].to_numpy() for arm in (a, b))
-        effect = unpaired_effect(left, right, seed=seed, statistic=statistic)
-    else:
-        raise LabError(
-            "No pairs to compare",
-            f"No seed of {a} and {b} has both runs at their end with a positive {metric}."
-            if statistic == "log ratio"
-            else f"No seed of {a} and {b} has both runs at their end with a finite {metric}.",
-            "Train the same seeds in both arms; runs that diverged or were stopped have no end to compare.",
-        )
-    out = len(values[a].index.union(values[b].index)) - (len(shared) if paired else effect.n)
-    return effect, out, (float(np.median(left)), float(np.median(right)))
-
-
 def _told(
     effect: Effect | UnpairedEffect, least: float, out: int, medians: tuple[float, float]
 ) -> dict[str, Any]:
@@ -195,18 +185,6 @@ def _told(
     if underpowered(effect):
         verdict = "too few seeds"
     return {**told, "seeds_needed": effect.seeds_needed, "verdict": verdict}
-
-
-def _divergence(store: Store, study: str, arm: str) -> Divergence | None:
-    """Return what both risks of an arm do over the last half; None where too little of them is measured."""
-    ended = {run.id for run in store.catalog.runs(study, archived=True) if run.status in ("done", "diverged")}
-    runs = [run for run in store.traces.matrices(study, [OWN, FULL], [arm]) if run.run in ended]
-    if not runs:
-        return None
-    steps, risks = on_one_grid([run.steps for run in runs], [run.values for run in runs])
-    if (steps[steps > 0] >= steps[-1] / 2).sum() < 3:
-        return None
-    return divergence(steps, risks[..., 0], risks[..., 1])
 
 
 def _described(arm: str, found: Divergence) -> dict[str, Any]:
@@ -260,11 +238,11 @@ def _text(data: dict[str, Any]) -> str:
     ]
     headings = ("arms", "role", "metric", "median a", "median b", "effect", "95 % interval", "p", "least p")
     lines = [
-        f"{data['study']}: the last {_SHARE:.0%} of training, paired by seed",
+        f"{data['study']}: the last {SHARE:.0%} of training, paired by seed",
         "",
         table((*headings, "n", "verdict"), rows),
         "",
-        *(f"{'Control: ' if one['role'] == 'control' else ''}{one['sentence']}" for one in data["readings"]),
+        *map(_read, data["readings"]),
         *(f"{one['arm']}: {one['sentence']}" for one in data["divergence"]),
         *(
             f"Time to divergence, {one['a']} against {one['b']}: {one['observed']} seeds of {one['a']} "
@@ -279,6 +257,11 @@ def _text(data: dict[str, Any]) -> str:
         "ratio from which on a difference counts; otherwise open.",
     ]
     return "\n".join(lines)
+
+
+def _read(one: dict[str, Any]) -> str:
+    control = "Control: " if one["role"] == "control" else ""
+    return f"{control}{one['separated'].capitalize()}. {one['sentence']}"
 
 
 def _judged(one: dict[str, Any]) -> str:

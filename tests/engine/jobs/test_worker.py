@@ -40,7 +40,7 @@ def test_a_job_is_taken_run_and_written_down(store: Store, monkeypatch: pytest.M
     job_that(monkeypatch, run)
     job = work(store, id, Stop(), lambda *shown: seen.append(shown))
     assert (job.status, job.result, job.step, job.steps) == ("done", {"rows": 7}, 3, 3)
-    assert seen == [(3, 3, "working · 3 of 3 restarts")]
+    assert seen == [(3, 3, "working · 3 of 3 climbs")]
 
 
 def test_a_job_is_taken_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,13 +77,79 @@ def test_every_class_has_a_verdict_and_values_have_none():
         last_features(values, "it", 3, ran(values, seeds(values, 3)).kept[0, values.steps]).verdicts()
 
 
+@pytest.mark.parametrize("settings", [{"norm": "none"}, {"norm": "none", "depth": 0}])
+def test_without_normalization_no_order_changes_what_the_read_out_sees(settings):
+    study = linear(model_settings=settings)
+    found = last_features(study, "it", 3, ran(study, seeds(study, 3)).kept[0, study.steps])
+    by_example = found.full.features[found.permuted.examples]
+    np.testing.assert_allclose(found.permuted.features, by_example, rtol=1e-12)
+    told = found.risks()
+    assert told.own == pytest.approx(told.full, rel=1e-12)
+
+
 @pytest.mark.parametrize(
-    "changes", [{"model_settings": {"norm": "none"}}, {"model": "mlp", "model_settings": {"width": 3}}]
+    ("model", "settings"),
+    [("mlp", {"width": 5, "norm": "batch"}), ("residual-mlp", {"width": 5}), ("mlp", {"depth": 0})],
 )
-def test_a_network_without_a_last_normalization_is_refused(changes):
-    study = toy(**{"model": "linear-network", "ordering": "SS"} | changes)
-    with pytest.raises(LabError, match="does not act on normalized features"):
+def test_of_any_network_the_last_linear_layer_is_read(model, settings):
+    study = toy(model=model, model_settings=settings, ordering="SS")
+    got = ran(study, seeds(study, 3))
+    found = last_features(study, "it", 3, got.kept[0, study.steps])
+    row = got.rows[0, study.steps]
+    assert found.risks().own == pytest.approx(row["own_batch_risk"], rel=1e-9)
+    assert found.risks().full == pytest.approx(row["full_batch_risk"], rel=1e-9)
+
+
+def test_a_network_whose_outputs_are_no_linear_read_out_is_refused():
+    study = toy(model="rnn", model_settings={}, dataset="toy-sequences", ordering="SS")
+    with pytest.raises(LabError, match="not linear in what its last layer reads"):
         last_features(study, "it", 0, {})
+
+
+def test_the_risks_are_those_of_the_read_out_under_each_data():
+    study = linear(ordering="RR")
+    found = last_features(study, "it", 3, ran(study, seeds(study, 3)).kept[0, study.steps], subsets=40)
+    told = found.risks()
+    for data, value in (
+        (found.permuted, told.own), (found.reshuffled, told.reshuffled.value), (found.full, told.full)
+    ):  # fmt: skip
+        M, features = with_offset(found, data)
+        assert value == pytest.approx(risk(M, features, data.targets, "classes"), rel=1e-12)
+    assert 0 < told.reshuffled.standard_error < told.reshuffled.value
+    assert not told.reshuffled.exact
+
+
+def test_distances_are_those_that_training_measured():
+    study = linear(
+        dataset="toy-values",
+        model_settings={"depth": 0, "normalize_inputs": True, "affine": "scale", "bias": False, "eps": 0.0},
+        cadence={f"distance_to_{one}_optimum": 4 for one in ("own", "full")},
+    )
+    got = ran(study, seeds(study, 3))
+    found = last_features(study, "it", 3, got.kept[0, study.steps]).distances()
+    row = got.rows[0, study.steps]
+    assert found.own == pytest.approx(row["distance_to_own_optimum"], rel=1e-9)
+    assert found.full == pytest.approx(row["distance_to_full_optimum"], rel=1e-9)
+    assert linear_without_distances() is None
+
+
+def linear_without_distances():
+    study = linear(dataset="toy-signs")
+    return last_features(study, "it", 3, ran(study, seeds(study, 3)).kept[0, study.steps]).distances()
+
+
+def test_a_contrast_is_the_read_out_of_two_classes():
+    study = linear()
+    found = last_features(study, "it", 3, ran(study, seeds(study, 3)).kept[0, study.steps])
+    two = found.contrast(2, 0)
+    outputs = found.full.features @ found.matrix.T + found.offset
+    rows = np.isin(found.full.targets, (0, 2))
+    np.testing.assert_allclose(
+        two.full.features @ two.direction + two.offset, (outputs[:, 2] - outputs[:, 0])[rows], rtol=1e-12
+    )
+    np.testing.assert_array_equal(two.full.targets, np.where(found.full.targets[rows] == 2, 1, -1))
+    shares = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
+    assert found.confusion()[2, 0] == pytest.approx(shares[found.full.targets == 2, 0].sum())
 
 
 def test_an_arm_has_its_own_settings():
