@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Real
@@ -13,6 +13,7 @@ from scipy import stats
 from engine.analysis.shuffling.batchings import (
     Batching,
     all_batchings,
+    batching,
     count,
     orders_of_each,
     sampled_batchings,
@@ -26,9 +27,20 @@ ALL_UP_TO = 1000
 DRAWS = 400
 """Random orders where there are more: a share is then known to 5 %."""
 AT_ONCE = 100
-"""Batchings between two reports of progress."""
+"""Batchings between two reports of progress, unless they have more rows than `ROWS_AT_ONCE`."""
+ROWS_AT_ONCE = 6400
+"""Rows between two reports: about a second with 64 features."""
 ROWS = 4096
-"""Rows of the subsets that stand for all of Random Reshuffle's, where they are more; at least 200 subsets."""
+"""Rows of the subsets that stand for all of Random Reshuffle's, where they are more; at least 200 subsets,
+as long as these do not have more than `MOST_ROWS`."""
+MOST_ROWS = 16_384
+"""Of those rows: with 40 features their program takes 4 s, one of three times as many rows 34 s."""
+
+Selection = Literal["all", "random", "given"]
+
+
+class Stopped(Exception):  # noqa: N818  # not an error: the caller asked for it
+    """Raised when `progress` asked to stop."""
 
 
 class Judged(NamedTuple):
@@ -53,11 +65,12 @@ class WhatIf:
     """What the orders of a data set would do.
 
     Attributes:
-        orders: looked at: all n!, or as many random ones as were asked for.
-        exact: whether they are all.
+        orders: looked at: all n!, as many random ones as were asked for, or those that were given.
+        selection: which of these.
         counts: how many of them are bounded, do not diverge, diverge.
         share: of them that diverge.
-        low: lower end of its interval (Clopper-Pearson, 95 %); `share` itself where `exact`.
+        low: lower end of its interval (Clopper-Pearson, 95 %) for all orders; `share` itself unless the
+            orders are random.
         high: upper end.
         judged: every different batching looked at, from the steepest slope down.
         worst: the batching whose full-batch risk grows fastest.
@@ -70,7 +83,7 @@ class WhatIf:
     """
 
     orders: int
-    exact: bool
+    selection: Selection
     counts: dict[Kind, int]
     share: float
     low: float
@@ -83,6 +96,11 @@ class WhatIf:
     notes: tuple[str, ...]
     seed: int
 
+    @property
+    def exact(self) -> bool:
+        """Whether `share` is that of the very orders asked about, not of a sample of them."""
+        return self.selection != "random"
+
 
 def what_if(
     X: Float[np.ndarray, "examples features"],
@@ -94,7 +112,8 @@ def what_if(
     all_up_to: int = ALL_UP_TO,
     draws: int = DRAWS,
     seed: int = 0,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[int, int], bool] | None = None,
+    orders: Sequence[Sequence[int]] | None = None,
 ) -> WhatIf:
     """Say how many orders of the data make the full-batch risk diverge under Single Shuffle.
 
@@ -111,11 +130,13 @@ def what_if(
         all_up_to: different batchings up to which all are looked at.
         draws: random orders where there are more.
         seed: of these.
-        progress: told the share that is done.
+        progress: told after every few batchings how many are judged and how many there are; True stops.
+        orders: permutations of the examples, counted from 0, that alone are looked at.
 
     Raises:
-        ValueError: `batch_size` outside 1 to the number of examples, labels that are not signs, or an `X`
-            that is not finite.
+        ValueError: `batch_size` outside 1 to the number of examples, labels that are not signs, an `X` that
+            is not finite, or `orders` that are no permutations.
+        Stopped: `progress` returned True before the end.
 
     Source:
         Wu, Yun & Sra 2023, section 5; Ji & Telgarsky 2019.
@@ -124,16 +145,23 @@ def what_if(
         raise ValueError("`X` must be finite; leave out the rows that are not.")
     full = dataset(X, labels, batch_size, "gd", eps)
     n = len(X)
-    exact = count(n, batch_size) <= all_up_to
-    if exact:
+    selection: Selection = "all"
+    if orders is not None:
+        selection, batchings = "given", _given(orders, n, batch_size)
+    elif count(n, batch_size) <= all_up_to:
         batchings = dict.fromkeys(all_batchings(n, batch_size), orders_of_each(n, batch_size))
     else:
-        batchings = sampled_batchings(n, batch_size, draws, seed)
+        selection, batchings = "random", sampled_batchings(n, batch_size, draws, seed)
+    _tell(progress, 0, len(batchings))
+    subsets = max(ROWS // batch_size, min(200, MOST_ROWS // batch_size))
+    every = dataset(X, labels, batch_size, "rr", eps, subsets, seed)
+    reshuffled = separability(*every, intercept, scale_trained)
     # A batch is shared by many batchings, and so is its normalization.
     normalized: dict[tuple[int, ...], Float[np.ndarray, "batch features"]] = {}
     judged, ways = list[Judged](), list(batchings.items())
-    for first in range(0, len(ways), AT_ONCE):
-        some = ways[first : first + AT_ONCE]
+    at_once = max(min(AT_ONCE, ROWS_AT_ONCE // n), 1)
+    for first in range(0, len(ways), at_once):
+        some = ways[first : first + at_once]
         data = []
         for batches, _ in some:
             for batch in batches:
@@ -142,26 +170,39 @@ def what_if(
             features = np.concatenate([normalized[batch] for batch in batches])
             data.append((features, labels[np.concatenate(batches)]))
         splits = separabilities(data, intercept, scale_trained)
-        for (batches, orders), split in zip(some, splits, strict=True):
-            judged.append(Judged(batches, orders, split, verdict(split, *full)))
-        if progress is not None:
-            progress(len(judged) / len(ways))
+        for (batches, times), split in zip(some, splits, strict=True):
+            judged.append(Judged(batches, times, split, verdict(split, *full)))
+        _tell(progress, len(judged), len(ways))
     judged.sort(key=_badness, reverse=True)
     counts: dict[Kind, int] = {"bounded": 0, "no divergence": 0, "GD risk diverges": 0}
     for one in judged:
         counts[one.verdict.kind] += one.orders
-    orders = sum(counts.values())
-    diverging = counts["GD risk diverges"]
-    low = high = share = diverging / orders
-    if not exact:
-        low, high = stats.binomtest(diverging, orders).proportion_ci(0.95)
-    subsets = max(ROWS // batch_size, 200)
-    every = dataset(X, labels, batch_size, "rr", eps, subsets, seed)
-    reshuffled = separability(*every, intercept, scale_trained)
+    looked_at, diverging = sum(counts.values()), counts["GD risk diverges"]
+    low = high = share = diverging / looked_at
+    if selection == "random":
+        low, high = stats.binomtest(diverging, looked_at).proportion_ci(0.95)
     return WhatIf(
-        orders, exact, counts, share, float(low), float(high), tuple(judged), judged[0], judged[-1],
+        looked_at, selection, counts, share, float(low), float(high), tuple(judged), judged[0], judged[-1],
         verdict(reshuffled, *full), reshuffled, remarks(X, batch_size, eps, labels), seed,
     )  # fmt: skip
+
+
+def _given(orders: Sequence[Sequence[int]], n: int, batch_size: int) -> dict[Batching, int]:
+    """Return the batchings of these orders, each with how many of them have it."""
+    if not len(orders):
+        raise ValueError("`orders` must hold at least one permutation; got none.")
+    found: dict[Batching, int] = {}
+    for place, order in enumerate(orders):
+        if sorted(order) != list(range(n)):
+            raise ValueError(f"`orders[{place}]` must hold each index from 0 to {n - 1} once.")
+        one = batching(order, batch_size)
+        found[one] = found.get(one, 0) + 1
+    return found
+
+
+def _tell(progress: Callable[[int, int], bool] | None, done: int, total: int) -> None:
+    if progress is not None and progress(done, total) and done < total:
+        raise Stopped
 
 
 def remarks(

@@ -7,6 +7,7 @@ import pytest
 
 from engine.analysis.shuffling import dataset, separability, verdict, what_if
 from engine.analysis.shuffling.batchings import all_batchings, batching, count, orders_of_each
+from engine.analysis.shuffling.what_if import Stopped
 from engine.datasets import dataset as named
 
 
@@ -66,11 +67,45 @@ def test_a_sample_agrees_with_all_and_says_how_well() -> None:
 
 def test_reshuffling_is_certified_for_good() -> None:
     X, y, *_ = named("gaussian-teacher").load()
-    shares = list[float]()
-    found = what_if(X, y, 8, draws=20, progress=shares.append)
+    told = list[tuple[int, int]]()
+    found = what_if(X, y, 8, draws=20, progress=lambda *seen: told.append(seen) is not None)
     assert found.reshuffled.kind == "bounded"
     assert found.reshuffled_separability.certificate.complete
-    assert shares == [1.0]
+    assert told == [(0, 20), (20, 20)]
+
+
+def test_progress_comes_often_and_stops() -> None:
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(9, 2))
+    y, seen = np.sign(X[:, 0]), list[int]()
+
+    def stop(done: int, total: int) -> bool:
+        seen.append(done)
+        return done >= 200
+
+    with pytest.raises(Stopped):
+        what_if(X, y, 3, progress=stop)
+    assert seen == [0, 100, 200]
+    # Once all is done there is nothing left to stop.
+    assert what_if(X, y, 9, progress=lambda done, total: done == total).exact
+
+
+def test_given_orders_alone_are_judged() -> None:
+    X, y, *_ = named("six-points").load()
+    orders = [[5, 0, 4, 3, 2, 1], [0, 1, 2, 3, 4, 5], [1, 0, 3, 2, 5, 4], [0, 3, 1, 4, 2, 5]]
+    found = what_if(X, y, 2, orders=orders)
+    assert (found.selection, found.exact, found.orders) == ("given", True, 4)
+    assert found.low == found.share == found.high == found.counts["GD risk diverges"] / 4
+    assert sorted(one.orders for one in found.judged) == [1, 1, 2]  # the third has the batches of the second
+    full = dataset(X, y, 2, "gd")
+    for order in orders:
+        alone = verdict(separability(*dataset(X, y, 2, order)), *full)
+        (judged,) = (one for one in found.judged if one.batches == batching(order, 2))
+        assert judged.verdict.kind == alone.kind
+        assert judged.verdict.slope == pytest.approx(alone.slope)
+    for wrong in ([[0, 1, 2, 3, 4]], [[0, 1, 2, 3, 4, 4]], [[1, 2, 3, 4, 5, 6]], []):
+        with pytest.raises(ValueError, match="`orders"):
+            what_if(X, y, 2, orders=wrong)
 
 
 @pytest.mark.parametrize(
