@@ -77,9 +77,10 @@ class State:
         twin_growth: mean over the steps since the last evaluation of the log growth of the distance to a twin
             that began next to each replica; None unless the study asks for ``lyapunov``.
         tail: mean of the parameters at the starts of the epochs in the second half of training; None before
-            that, or unless the study asks for ``tail_average_risk``.
+            that, or unless the study asks for a metric of it.
         matrix: the read-out M of a linear model on fixed features, with `features` and `optima`; None for
             other models.
+        tail_matrix: the same read-out at `tail`; None without either.
         optima: of that read-out under squared error; None for other tasks.
         features: of the training rows normalized as one batch, that the read-out acts on.
     """
@@ -99,6 +100,7 @@ class State:
     twin_growth: Float[Tensor, " seeds"] | None = None
     tail: Mapping[str, Tensor] | None = None
     matrix: Float[Tensor, "seeds outputs features"] | None = None
+    tail_matrix: Float[Tensor, "seeds outputs features"] | None = None
     optima: Optima | None = None
     features: Float[Tensor, "examples features"] | None = None
 

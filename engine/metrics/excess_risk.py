@@ -7,12 +7,19 @@ from engine.metrics._metric import Metric, State
 from engine.metrics._optimum_distance import READOUT
 
 
-def compute(state: State) -> Float[Tensor, " seeds"] | None:
-    """Return the full-batch risk above its least value; None without fixed features."""
-    if state.matrix is None or state.optima is None or state.features is None:
+def excess(
+    matrix: Float[Tensor, "seeds outputs features"] | None, state: State
+) -> Float[Tensor, " seeds"] | None:
+    """Return the full-batch risk of read-outs above its least value; None without fixed features."""
+    if matrix is None or state.optima is None or state.features is None:
         return None
-    apart = (state.matrix.double() - state.optima.full.double()) @ state.features.double().mT
+    apart = (matrix.double() - state.optima.full.double()) @ state.features.double().mT
     return apart.square().sum(1).mean(1)
+
+
+def compute(state: State) -> Float[Tensor, " seeds"] | None:
+    """Return the excess of every replica as it is."""
+    return excess(state.matrix, state)
 
 
 METRIC = Metric(

@@ -25,6 +25,7 @@ _ASKING = {
     "distance_to_reshuffled_optimum",
     "distance_to_full_optimum",
     "excess_risk",
+    "tail_excess_risk",
 }
 
 
@@ -63,10 +64,15 @@ class FixedFeatures:
         matrices = torch.from_numpy(np.stack(found)).to(place.device, place.dtype)
         return cls(features, Optima(matrices[:-2], matrices[-2], matrices[-1]))
 
-    def known(self, parameters: Stacked) -> dict[str, Any]:
-        """Return what the metrics need, at these weights, which it may hold on to."""
-        matrix = LinearNetwork.readout(parameters)
-        return {"matrix": matrix, "features": self._features, "optima": self._optima}
+    def known(self, parameters: Stacked, tail: Stacked | None) -> dict[str, Any]:
+        """Return what the metrics need at these weights and at their tail average, and may hold on to."""
+        averaged = None if tail is None else LinearNetwork.readout(tail)
+        return {
+            "matrix": LinearNetwork.readout(parameters),
+            "tail_matrix": averaged,
+            "features": self._features,
+            "optima": self._optima,
+        }
 
     def keep(self, alive: Bool[Tensor, " seeds"]) -> None:
         """Go on with the alive replicas."""

@@ -18,6 +18,7 @@ from engine.training.grouping import groups
 from engine.training.measured import measured
 from engine.training.orderings import ordering
 from engine.training.record import Replica
+from engine.training.tail import ASKING
 
 # Of the memory that is free: the rest is for evaluations, the allocator's gaps and other programs.
 _SHARE = {"cpu": 0.5, "cuda": 0.7}
@@ -115,7 +116,7 @@ def need(study: Study, balanced: bool = False) -> Need:
     if balanced:
         copies, step = copies + _BALANCE, max(step, example_bytes(ensemble, inputs, targets))
     asked = measured(study)
-    copies += _TWIN * ("lyapunov" in asked) + _TAIL * ("tail_average_risk" in asked)
+    copies += _TWIN * ("lyapunov" in asked) + _TAIL * bool(ASKING & asked)
     return Need(copies * own, step)
 
 

@@ -24,6 +24,7 @@ class Known(NamedTuple):
         tail: tail average of the parameters, where one is kept and has begun.
         optima: of a linear read-out on fixed features, where they are asked for.
         matrix: that read-out.
+        tail_matrix: the same at the tail average, where there is one.
         features: the full batch's features for it.
     """
 
@@ -33,6 +34,7 @@ class Known(NamedTuple):
     tail: Stacked | None = None
     optima: Optima | None = None
     matrix: Float[Tensor, "seeds outputs features"] | None = None
+    tail_matrix: Float[Tensor, "seeds outputs features"] | None = None
     features: Float[Tensor, "examples features"] | None = None
 
 

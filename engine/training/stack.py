@@ -22,7 +22,7 @@ from engine.training.orderings import Order, ordering
 from engine.training.record import Divergence, Kept, Replica, Rows, StackState
 from engine.training.recycling import recycle_dormant
 from engine.training.snapshot import Known, Snapshot
-from engine.training.tail import TailAverage
+from engine.training.tail import ASKING, TailAverage
 from engine.training.twin import Twin
 
 
@@ -99,7 +99,7 @@ class Stack:
         asked = measured(self.study)
         self._twin = Twin(self.ensemble, self.study, self._seeds) if "lyapunov" in asked else None
         rounds = -(-self.steps // self._batches)  # more than epochs where a round is a subset
-        self._tail = TailAverage(rounds) if "tail_average_risk" in asked else None
+        self._tail = TailAverage(rounds) if ASKING & asked else None
         self._fixed = FixedFeatures.of(self.ensemble, self.study, data, self._seeds)
         self._epoch = -1
         self._orders = torch.empty(0)
@@ -260,7 +260,7 @@ class Stack:
             known = known._replace(tail=self._tail.mean())
         ensemble = self.ensemble.snapshot()
         if self._fixed is not None:
-            known = known._replace(**self._fixed.known(ensemble.parameters))
+            known = known._replace(**self._fixed.known(ensemble.parameters, known.tail))
         return Snapshot(
             self._task,
             ensemble,

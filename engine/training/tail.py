@@ -8,6 +8,9 @@ from torch import Tensor
 
 from engine.training.ensemble import Stacked
 
+ASKING = frozenset({"tail_average_risk", "tail_excess_risk"})
+"""The metrics for which the average is kept."""
+
 
 class TailAverage:
     """Mean of the parameters at the starts of the epochs k = 1, ..., K with k > K/2.

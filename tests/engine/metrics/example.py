@@ -80,6 +80,7 @@ def state(stacked=None, **changes):
         tail=parameters(80),
         # As of a linear read-out: a function of the parameters, so that it is not finite where they are not.
         matrix=stacked["out.weight"],
+        tail_matrix=parameters(80)["out.weight"],
         features=random(100, 7, 6),
         optima=Optima(random(101, SEEDS, 3, 6), random(102, 3, 6), random(103, 3, 6)),
     )
