@@ -7,6 +7,7 @@ from engine.analysis.shuffling.normalization import NormalizedData, dataset, nor
 from engine.analysis.shuffling.optimum import optimum
 from engine.analysis.shuffling.plane import Plane, hull, plane
 from engine.analysis.shuffling.prediction import Verdict, settling_time, verdict
+from engine.analysis.shuffling.rates import REFERENCE_RATES, Level, Rate, ReferenceRate, level, rate
 from engine.analysis.shuffling.reversal import LEAST_RATIO, Reading, differs, read, same, underpowered
 from engine.analysis.shuffling.risks import Optima, Risks, Sampled, distance, optima, risk, risks
 from engine.analysis.shuffling.separation import (
@@ -22,14 +23,18 @@ from engine.analysis.shuffling.what_if import Judged, WhatIf, remarks, what_if
 
 __all__ = [
     "LEAST_RATIO",
+    "REFERENCE_RATES",
     "Certificate",
     "Divergence",
     "Effect",
     "Judged",
+    "Level",
     "NormalizedData",
     "Optima",
     "Plane",
+    "Rate",
     "Reading",
+    "ReferenceRate",
     "Risks",
     "Sampled",
     "Separability",
@@ -42,6 +47,7 @@ __all__ = [
     "distance",
     "divergence",
     "hull",
+    "level",
     "normalize",
     "on_one_grid",
     "one_against_rest",
@@ -49,6 +55,7 @@ __all__ = [
     "optimum",
     "paired_effect",
     "plane",
+    "rate",
     "read",
     "remarks",
     "risk",
