@@ -263,12 +263,10 @@ def _class(cell: str, line: int, names: Sequence[str], place: int) -> str:
 
 
 def _sides(classes: list[str], column: str, positive: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what becomes -1 and what becomes +1; equal numbers are one class and written alike in place."""
+    """Return what becomes -1 and what becomes +1; equal numbers become one class, in place."""
     values = [_value(one) for one in classes]
     if None not in values:
-        written = dict[float | None, str]()
-        for place, value in enumerate(values):
-            classes[place] = written.setdefault(value, classes[place])
+        classes[:] = [repr(value).removesuffix(".0") for value in values]
         distinct = sorted(set(classes), key=lambda one: _value(one) or 0.0)
     else:
         distinct = sorted(set(classes))

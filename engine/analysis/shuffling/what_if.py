@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -78,6 +79,7 @@ class WhatIf:
         reshuffled: the verdict on Random Reshuffle, whose data are all subsets of the batch size. Where they
             are many it is that of a sample: "bounded" with a complete certificate is final, the rest is not.
         reshuffled_separability: behind it.
+        reshuffled_sampled: whether it is that of a sample.
         notes: what of the data a reader must know, in sentences.
         seed: of the random orders and subsets.
     """
@@ -93,6 +95,7 @@ class WhatIf:
     best: Judged
     reshuffled: Verdict
     reshuffled_separability: Separability
+    reshuffled_sampled: bool
     notes: tuple[str, ...]
     seed: int
 
@@ -183,7 +186,8 @@ def what_if(
         low, high = stats.binomtest(diverging, looked_at).proportion_ci(0.95)
     return WhatIf(
         looked_at, selection, counts, share, float(low), float(high), tuple(judged), judged[0], judged[-1],
-        verdict(reshuffled, *full), reshuffled, remarks(X, batch_size, eps, labels), seed,
+        verdict(reshuffled, *full), reshuffled, math.comb(n, batch_size) > subsets,
+        remarks(X, batch_size, eps, labels), seed,
     )  # fmt: skip
 
 

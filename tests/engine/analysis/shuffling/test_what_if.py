@@ -28,7 +28,7 @@ def test_every_order_of_the_six_points() -> None:
     assert found.orders == 720
     assert found.counts == {"GD risk diverges": 480, "no divergence": 192, "bounded": 48}
     assert found.share == found.low == found.high == 2 / 3
-    assert (found.reshuffled.kind, len(found.judged)) == ("bounded", 15)
+    assert (found.reshuffled.kind, found.reshuffled_sampled, len(found.judged)) == ("bounded", False, 15)
     assert (
         found.worst.verdict.slope
         == max(one.verdict.slope for one in found.judged)
@@ -71,6 +71,7 @@ def test_reshuffling_is_certified_for_good() -> None:
     found = what_if(X, y, 8, draws=20, progress=lambda *seen: told.append(seen) is not None)
     assert found.reshuffled.kind == "bounded"
     assert found.reshuffled_separability.certificate.complete
+    assert found.reshuffled_sampled
     assert told == [(0, 20), (20, 20)]
 
 
