@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from jaxtyping import Float, Num
 from torch import Tensor, nn
+from torch.func import vmap
 
 from data.errors import LabError
 from engine.analysis.shuffling import (
@@ -219,7 +220,8 @@ class LastLayer:
         def features(batches: Float[np.ndarray, "batches examples 1"]) -> Float[np.ndarray, "..."]:
             rows = torch.from_numpy(batches[..., 0].astype(np.int64))
             with torch.no_grad():
-                return np.stack([self._features(self._inputs[batch]).numpy() for batch in rows])
+                found: Float[np.ndarray, "..."] = vmap(self._features)(self._inputs[rows]).numpy()
+                return found
 
         return features
 

@@ -127,7 +127,7 @@ def _drawn(at: Float[np.ndarray, "rows 2"], seen: Seen, seed: int) -> Drawn:
 
 def signs(
     targets: Real[np.ndarray, " rows"], first: int, second: int
-) -> tuple[Bool[np.ndarray, " rows"], Int[np.ndarray, " rows"]]:
+) -> tuple[Bool[np.ndarray, " rows"], Int[np.ndarray, " chosen"]]:
     """Return which rows are of the two classes, and +1 for the first and -1 for the second of those rows."""
     chosen = (targets == first) | (targets == second)
     return chosen, np.where(targets[chosen] == first, 1, -1)

@@ -21,6 +21,8 @@ NUMBERS = (
     *("slope", "margin", "least", "settles_after", "separable", "misclassified", "residual", "alignment"),
 )
 """Columns of the table that hold numbers; NaN where a quantity does not exist."""
+NO_ROWS = Drawn(np.empty((0, 2)), *(np.empty(0, dtype) for dtype in (np.int64, np.int64, bool)), 0)
+"""Stands for a panel of a checkpoint without a picture."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,9 @@ def _numbers(one: Explained) -> dict[str, float]:
 
 def _points(pictures: Sequence[Picture | None]) -> Arrays:
     """Return the points of all pictures one after the other, own batches before the full batch."""
-    panels = [panel for one in pictures if one is not None for panel in (one.own, one.full)]
-    if not panels:
+    if not any(pictures):
         return {}
+    panels = [panel for one in pictures for panel in ((one.own, one.full) if one else (NO_ROWS, NO_ROWS))]
     return {
         "points": np.concatenate([one.at for one in panels]).astype(np.float32),
         "label": np.concatenate([one.label for one in panels]).astype(np.int8),
@@ -101,7 +103,7 @@ def _points(pictures: Sequence[Picture | None]) -> Arrays:
         "wrong": np.concatenate([one.wrong for one in panels]),
         "offsets": np.cumsum([0, *(len(one.label) for one in panels)]).astype(np.int64),
         "rows": np.array([one.rows for one in panels], dtype=np.int64),
-        "shown": np.array([one.shown for one in pictures if one is not None], dtype=np.float64),
+        "shown": np.array([one.shown if one else 0.0 for one in pictures], dtype=np.float64),
     }
 
 
@@ -138,7 +140,7 @@ def table(
 
 def picture(arrays: Mapping[str, np.ndarray], place: int) -> Picture | None:
     """Return the picture of one checkpoint; None where there is none."""
-    if "points" not in arrays:
+    if "points" not in arrays or arrays["rows"][2 * place] == 0:
         return None
     panels = []
     for panel in (2 * place, 2 * place + 1):

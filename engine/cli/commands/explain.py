@@ -102,8 +102,8 @@ def _arm(rows: pd.DataFrame, arm: str) -> dict[str, Any]:
             "low": ends.low,
             "high": ends.high,
         }
-        found["bounded"] = int((judged["kind"] == "bounded").sum())
-        found["certified"] = int(judged["complete"].sum())
+        found["certified"] = int(((judged["kind"] == "bounded") & (judged["caution"] == "")).sum())
+        found["final"] = int(judged["complete"].sum())
         found["cautions"] = int((judged["caution"] != "").sum())
     return found
 
