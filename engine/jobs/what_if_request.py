@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from engine.datasets import dataset, datasets
 from engine.labelled_table import MOST_FEATURES, MOST_NUMBERS, LabelledTable, read_table
 from engine.version import code_version
 
-KIND = "what_if"
+KIND: Final = "what_if"
 """What such a result is called among the analyses of a store."""
 PASTED = "pasted data"
 MOST_DRAWS = 5_000
