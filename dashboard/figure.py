@@ -4,16 +4,16 @@ import csv
 import html
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import altair as alt
 import pandas as pd
 import streamlit as st
 
 from dashboard.charts.palette import export_config
-from dashboard.prepared import Prepared
+from dashboard.prepared import Prepared, beside
 
 CANVAS_FROM = 2000
 """Rows from which a canvas draws sooner than SVG; the exports are vectors all the same."""
@@ -68,8 +68,54 @@ def show(
         on_select: called when a reader selects in the figure; what was selected is in the session state
             under `key`.
     """
+    _draw(chart, key, alt_text, len(frame), on_select)
+    if caption:
+        st.caption(caption)
+    _foot(chart, key, alt_text, frame, how, fidelity, narrow)
+
+
+class Panel(NamedTuple):
+    """One of several plots that make a figure.
+
+    Attributes:
+        title: above it.
+        chart: the plot.
+        alt_text: what it shows, for readers who cannot see it.
+    """
+
+    title: str
+    chart: Prepared
+    alt_text: str
+
+
+def panels(parts: Sequence[Panel], key: str, frame: pd.DataFrame, how: Provenance, caption: str = "") -> None:
+    """Show plots side by side that are one figure, with one export, table and provenance below.
+
+    Args:
+        parts: from left to right.
+        key: the figure's name on the page, which also names its files.
+        frame: exactly the rows that are drawn in all of them.
+        how: where the figure comes from.
+        caption: what the reader should know beside it.
+    """
+    for column, (place, part) in zip(st.columns(len(parts), gap="small"), enumerate(parts), strict=True):
+        with column:
+            st.markdown(f"**{part.title}**")
+            _draw(part.chart, f"{key}.{place}", part.alt_text, len(frame) // len(parts), "ignore")
+    if caption:
+        st.caption(caption)
+    _foot(beside([part.chart for part in parts]), key, " ".join(part.alt_text for part in parts), frame, how)
+
+
+def _draw(
+    chart: alt.LayerChart | Prepared,
+    key: str,
+    alt_text: str,
+    rows: int,
+    on_select: Callable[[], None] | Literal["ignore"],
+) -> None:
     extra: dict[str, Any] = {"padding": {"left": 2, "top": 4, "right": 4, "bottom": 2}}
-    if len(frame) > CANVAS_FROM:
+    if rows > CANVAS_FROM:
         extra["usermeta"] = {"embedOptions": {"renderer": "canvas"}}
     if isinstance(chart, Prepared):
         spec = {**chart.drawn, **extra}
@@ -77,8 +123,18 @@ def show(
     else:
         shown = chart.properties(**extra)
         st.altair_chart(shown, width="stretch", key=key, alt=alt_text, on_select=on_select)
-    if caption:
-        st.caption(caption)
+
+
+def _foot(
+    chart: alt.LayerChart | Prepared,
+    key: str,
+    alt_text: str,
+    frame: pd.DataFrame,
+    how: Provenance,
+    fidelity: str = "",
+    narrow: bool = False,
+) -> None:
+    """Show the export, the table and how the figure was computed."""
     name = re.sub(r"[^\w-]+", "-", key)
     if fidelity and narrow:
         st.badge(fidelity, icon=":material/verified:", color="gray", help=FIDELITY)
@@ -163,6 +219,7 @@ def _spec(chart: alt.LayerChart | Prepared) -> dict[str, Any]:
     else:
         with alt.data_transformers.enable("default", max_rows=None):
             spec = chart.to_dict()
-    spec["width"] = 820
+    for part in spec.get("hconcat", [spec]):
+        part["width"] = 820 // len(spec.get("hconcat", [spec]))
     spec["config"] = {**spec.get("config", {}), **export_config()}
     return spec

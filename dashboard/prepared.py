@@ -1,10 +1,13 @@
 """A chart made once for the same data: building and checking one takes longer than sending it."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import altair as alt
 import pandas as pd
+
+from dashboard.charts.palette import MUTED
 
 
 class Prepared(NamedTuple):
@@ -47,3 +50,39 @@ def prepare(chart: alt.LayerChart) -> Prepared:
         for layer in spec["layer"]:
             layer.pop("data", None)
     return Prepared(spec, named)
+
+
+def beside(charts: Sequence[Prepared]) -> Prepared:
+    """Return charts side by side as one, for an export."""
+    parts, named = list[dict[str, Any]](), dict[str, pd.DataFrame]()
+    for place, one in enumerate(charts):
+        names = {name: f"{name}of{place}" for name in one.data}
+        named |= {names[name]: frame for name, frame in one.data.items()}
+        # Configuration and schema stand once, above.
+        spec = {key: value for key, value in one.spec.items() if key not in ("config", "$schema")}
+        parts.append(_renamed(spec, names))
+    whole: dict[str, Any] = {
+        key: charts[0].spec[key] for key in ("config", "$schema") if key in charts[0].spec
+    }
+    return Prepared({**whole, "hconcat": parts, "resolve": {"scale": {"color": "independent"}}}, named)
+
+
+def marked(chart: Prepared, x: float) -> Prepared:
+    """Return a chart of layers with a rule at a place along its horizontal axis."""
+    rule = {
+        "data": {"values": [{}]},
+        "mark": {"type": "rule", "strokeWidth": 1.6, "strokeDash": [4, 3], "color": MUTED, "opacity": 1},
+        "encoding": {"x": {"datum": x, "type": "quantitative"}},
+    }
+    return Prepared({**chart.spec, "layer": [*chart.spec["layer"], rule]}, chart.data)
+
+
+def _renamed(spec: Any, names: Mapping[str, str]) -> Any:
+    """Return a part of a specification whose data go by other names."""
+    if isinstance(spec, dict):
+        given = {key: _renamed(value, names) for key, value in spec.items()}
+        data = given.get("data")
+        if isinstance(data, dict) and data.get("name") in names:
+            given["data"] = {**data, "name": names[data["name"]]}
+        return given
+    return [_renamed(part, names) for part in spec] if isinstance(spec, list) else spec

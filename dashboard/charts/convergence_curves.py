@@ -1,4 +1,4 @@
-"""Kaplan-Meier curves: the share of runs that have not converged yet, group by group."""
+"""Kaplan-Meier curves: the share of runs without the event so far, convergence or another, by group."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ class Curves(NamedTuple):
 
     Attributes:
         steps: group, step, share, low, high (95 % interval; NaN where there is none), at_risk.
-        censored: group, step, share: runs last seen at that step, without having converged.
+        censored: group, step, share: runs last seen at that step, without the event.
     """
 
     steps: pd.DataFrame
@@ -25,8 +25,8 @@ def curve(times: np.ndarray, observed: np.ndarray, name: str, group: str = "grou
     """Return the curve of one group of runs.
 
     Args:
-        times: step of convergence, or how long the run was observed.
-        observed: whether it converged.
+        times: step of the event, or how long the run was observed without it.
+        observed: whether it happened.
         name: of the group.
         group: what the column of names is called.
     """
@@ -47,7 +47,13 @@ def curve(times: np.ndarray, observed: np.ndarray, name: str, group: str = "grou
     return Curves(steps, pd.DataFrame({group: name, "step": lost, "share": there}))
 
 
-def chart(curves: list[Curves], colour: alt.Color, group: str = "group", height: int = 300) -> alt.LayerChart:
+def chart(
+    curves: list[Curves],
+    colour: alt.Color,
+    group: str = "group",
+    height: int = 300,
+    without: str = "Not yet converged",
+) -> alt.LayerChart:
     """Return the figure; the second group and those after it are dashed.
 
     Args:
@@ -55,6 +61,7 @@ def chart(curves: list[Curves], colour: alt.Color, group: str = "group", height:
         colour: the encoding of the groups, with its legend.
         group: the column of names.
         height: of the plot, in pixels.
+        without: what is said of a run before its event.
     """
     names = [str(each.steps[group].iloc[0]) for each in curves]
     steps = pd.concat([each.steps for each in curves], ignore_index=True)
@@ -64,7 +71,7 @@ def chart(curves: list[Curves], colour: alt.Color, group: str = "group", height:
     scale = alt.Scale(domain=[0, 1])
 
     def y(field: str) -> alt.Y:
-        return alt.Y(f"{field}:Q", title="Not yet converged", scale=scale, axis=y_axis)
+        return alt.Y(f"{field}:Q", title=without, scale=scale, axis=y_axis)
 
     dash = alt.StrokeDash(
         f"{group}:N",
@@ -75,7 +82,7 @@ def chart(curves: list[Curves], colour: alt.Color, group: str = "group", height:
     tooltip = [
         alt.Tooltip(f"{group}:N"),
         alt.Tooltip("step:Q", format=","),
-        alt.Tooltip("share:Q", title="not yet converged", format=".0%"),
+        alt.Tooltip("share:Q", title=without.lower(), format=".0%"),
         alt.Tooltip("low:Q", format=".0%"),
         alt.Tooltip("high:Q", format=".0%"),
         alt.Tooltip("at_risk:Q", title="runs at risk"),

@@ -46,7 +46,7 @@ def panel(points: pd.DataFrame, name: str, labels: Sequence[str], height: int = 
     reach = {axis: np.abs(points[axis].to_numpy(float)).max() * 1.08 or 1.0 for axis in ("x", "y")}
     x, y = (
         alt.X("x:Q", title="Distance to the decision", scale=_scale(reach["x"])),
-        alt.Y("y:Q", title="Main direction beside it", scale=_scale(reach["y"])),
+        alt.Y("y:Q", title="Direction beside it", scale=_scale(reach["y"])),
     )
     known = list(labels)
     colour = alt.Color(

@@ -1,314 +1,79 @@
-"""Single Shuffle against Random Reshuffle: both risks, paired by seed, beside the control."""
+"""Single Shuffle against Random Reshuffle: whether they part ways, why, and when; and the other orders."""
 
-import math
-from dataclasses import dataclass
-from typing import NamedTuple
-
-import pandas as pd
 import streamlit as st
 
-from dashboard import claims, figure, queries
-from dashboard.charts import paired_seeds, traces
-from dashboard.controls import X_TITLES, Choice, choose, x_picker
+from dashboard import (
+    claims,
+    order_divergence,
+    order_effects,
+    order_explanation,
+    order_groups,
+    ordering_race,
+    queries,
+    what_if_panel,
+)
+from dashboard.controls import Choice, choose, x_picker
 from dashboard.lab import Lab
 from dashboard.live import live
-from dashboard.prepared import Prepared, prepare
-from dashboard.wording import count, p_value, ratio_text, sentence, significant, spans
-from data.store import Store
+from dashboard.order_effects import Pairs
 from data.traces import Axis
-from engine.analysis.shuffling import Effect, Reading, underpowered
-from engine.version import code_version
 
 TITLE = "Shuffling"
 ICON = ":material/shuffle:"
 QUESTION = "Do Single Shuffle and Random Reshuffle part ways, and why?"
 ORDER = 60
 
-RISKS = ((claims.OWN, "Own-batch risk"), (claims.FULL, "Full-batch risk"))
-BADGES = {
-    "reversal": ("Sign reversal", "violet"),
-    "one direction": ("One direction", "blue"),
-    "mixed": ("One risk only", "blue"),
-    "same": ("No difference", "gray"),
-    "none": ("Open", "gray"),
-    "unknown": ("No verdict yet", "gray"),
-}
-NO_CONTROL = "none"
-LINE_POINTS = 3500
-
-
-@dataclass(frozen=True)
-class _Pairs:
-    """The arms that are compared, and those of the control."""
-
-    a: str
-    b: str
-    control: tuple[str, str] | None
-
-    @property
-    def order(self) -> list[str]:
-        return [self.a, self.b, *(self.control or ())]
+PARTS = ("Effect", "Why", "Divergence", "Orderings", "What if")
 
 
 def render(lab: Lab) -> None:
-    """Choose two arms and a control, then show what sets them apart."""
+    """Choose two arms and a control, then show what sets them apart, part by part."""
     choice = choose(lab.store, arms=False, seeds=False)
     known = queries.metrics(lab.store, choice.study.name)
-    if not {claims.OWN, claims.FULL} <= set(known):
-        st.info(
-            "This comparison needs own-batch and full-batch risk, which this study has not recorded.",
-            icon=":material/data_alert:",
-        )
-        return
+    missing = _missing(choice, set(known))
+    pairs = None if missing else order_effects.pick(choice)
+    x: Axis = "step" if pairs is None else x_picker()
+    if pairs is not None:
+        live(lab, choice.study.name, lambda: _verdict(lab, choice, pairs))
+    tabs = st.tabs(PARTS, key="shuffling.part", bind="query-params", on_change="rerun")
+    for tab, name in zip(tabs, PARTS, strict=True):
+        if tab.open:
+            with tab:
+                _part(lab, choice, name, pairs, x, missing)
+
+
+def _missing(choice: Choice, known: set[str]) -> str:
+    """Return why two arms cannot be compared, or nothing."""
+    if not {claims.OWN, claims.FULL} <= known:
+        return "This comparison needs own-batch and full-batch risk, which this study has not recorded."
     if len(choice.arms) < 2:
-        st.info("This comparison needs two arms that share seeds.", icon=":material/compare_arrows:")
-        return
-    pairs = _pick(choice)
-    x = x_picker()
-    live(lab, choice.study.name, lambda: _page(lab, choice, pairs, x))
+        return "This comparison needs two arms that share seeds."
+    return ""
 
 
-def _pick(choice: Choice) -> _Pairs:
-    """Ask which arms; the study's own comparisons are the defaults."""
-    planned = {
-        item["role"]: (item["a"], item["b"]) for item in reversed(choice.study.config.get("comparisons", []))
-    }
-    first = planned.get("treatment", (choice.arms[0], choice.arms[1]))
-    arms = list(choice.arms)
-    with st.sidebar:
-        a = st.selectbox("Arm A", arms, index=arms.index(first[0]), key="a", bind="query-params")
-        others = [arm for arm in arms if arm != a]
-        start = others.index(first[1]) if first[1] in others else 0
-        b = st.selectbox(
-            "Arm B", others, index=start, key="b", bind="query-params",
-            help="Ratios are A over B: below 1, A ends lower.",
-        )  # fmt: skip
-        rest = [arm for arm in arms if arm not in (a, b)]
-        options = {f"{c} / {d}": (c, d) for c in rest for d in rest if c != d}
-        default = " / ".join(planned.get("control", ()))
-        names = [*options, NO_CONTROL]
-        control = st.selectbox(
-            "Control", names, index=names.index(default) if default in options else len(names) - 1,
-            key="control", bind="query-params", help="A pair that the claim expects not to differ.",
-        )  # fmt: skip
-    return _Pairs(a, b, options.get(control))
-
-
-def _page(lab: Lab, choice: Choice, pairs: _Pairs, x: Axis) -> None:
+def _verdict(lab: Lab, choice: Choice, pairs: Pairs) -> None:
     version = lab.store.traces.version(choice.study.name)
     found = claims.finding(lab.store, version, choice.study, pairs.a, pairs.b)
     control = claims.finding(lab.store, version, choice.study, *pairs.control) if pairs.control else None
     if any(job.kind == "train" for job in queries.active_jobs(lab.store, choice.study.name)):
         st.caption(":material/sync: Training goes on; everything below is of what has been measured so far.")
-    _said(found.reading, control.reading if control else None)
-    _claim(lab, choice, version)
-    left, right = st.columns(2, gap="medium")
-    for column, (name, title) in zip((left, right), RISKS, strict=True):
-        with column:
-            own = name == claims.OWN
-            beside = None if control is None else control.own if own else control.full
-            _card(pairs, title, found.own if own else found.full, beside)
-    left, right = st.columns(2, gap="medium")
-    for column, (name, title) in zip((left, right), RISKS, strict=True):
-        with column:
-            _curves(lab, choice, (pairs.a, pairs.b), x, name, title, version, "")
-    st.subheader(
-        "Seed by seed",
-        anchor=False,
-        help="Each line joins the two arms of one seed: same initialization, same data. Level: "
-        "mean of the last tenth.",
-    )
-    left, right = st.columns(2, gap="medium")
-    for column, (name, title) in zip((left, right), RISKS, strict=True):
-        with column:
-            _seeds(lab, choice, pairs, name, title, version)
-    if pairs.control:
-        st.subheader("The control over training", anchor=False)
-        left, right = st.columns(2, gap="medium")
-        for column, (name, title) in zip((left, right), RISKS, strict=True):
-            with column:
-                _curves(lab, choice, pairs.control, x, name, title, version, "control.")
+    order_effects.said(found.reading, control.reading if control else None)
+    order_effects.claim(lab, choice, version)
 
 
-def _said(found: Reading, control: Reading | None) -> None:
-    word, colour = BADGES[found.kind]
-    with st.container(border=True, key="shuffling.verdict", gap="xsmall"):
-        st.markdown(f":{colour}-badge[{word}] {found.sentence.removeprefix('Sign reversal: ')}")
-        if control is not None:
-            st.caption(f"Control: {control.sentence}")
-
-
-def _claim(lab: Lab, choice: Choice, version: str) -> None:
-    """Say what the study's own verdict is, whichever arms are chosen here."""
-    states = lab.store.catalog.run_states(choice.study.name)
-    found = queries.verdict(lab.store, version, choice.study, states)
-    if found is not None:
-        training = any(job.kind == "train" for job in queries.active_jobs(lab.store, choice.study.name))
-        st.caption(
-            f"{claims.badge(found, training)} The study's claim: {choice.study.claim}", help=found.sentence
-        )
-
-
-def _card(pairs: _Pairs, title: str, effect: Effect | None, control: Effect | None) -> None:
-    """Show the paired effect on one risk, with the control's under it."""
-    with st.container(border=True, key=f"shuffling.card.{title}", gap="small"):
-        if effect is None:
-            st.metric(f"{title}, {pairs.a} / {pairs.b}", "–")
-            st.caption("Fewer than two seeds have both arms with a positive, finite risk.")
-            return
-        interval = f"{effect.confidence:.0%} interval {_interval(effect)}"
-        st.metric(
-            f"{title}, {pairs.a} / {pairs.b}",
-            f"× {significant(math.exp(effect.estimate))}",
-            interval,
-            delta_color="off",
-            delta_arrow="off",
-            help="Geometric mean over seeds of A / B; each run counts with the mean of the last tenth of its "
-            "measurements. Interval: BCa bootstrap over seeds, 10,000 resamples (Efron 1987).",
-        )
-        kind = "exact" if effect.exact else "sampled"
-        st.markdown(
-            f"**{p_value(effect.p)}** {kind} · n = {effect.n} pairs · least p "
-            f"{significant(effect.minimum_p, 2)}",
-            help=f"Randomization test: the share of {effect.draws:,} sign patterns whose mean log "
-            f"ratio is at least as "
-            "far from 0 as the one observed, two-sided (Fisher 1935). The least p is what this "
-            "many pairs can attain.",
-        )
-        notes = [
-            underpowered(effect),
-            "; ".join(effect.dropped_why) and f"Left out: {'; '.join(effect.dropped_why)}",
-        ]
-        if any(notes):
-            st.caption(sentence(note for note in notes if note))
-        if pairs.control and control is not None:
-            st.caption(
-                f"Control {pairs.control[0]} / {pairs.control[1]}: × {ratio_text(control)}, "
-                f"{p_value(control.p)}, "
-                f"n = {control.n}"
-            )
-
-
-def _interval(effect: Effect) -> str:
-    if not math.isfinite(effect.low):
-        return "unknown"
-    return f"{significant(math.exp(effect.low))} to {significant(math.exp(effect.high))}"
-
-
-class _Curves(NamedTuple):
-    """A figure of curves, the rows that it draws, and which of the measured points they are."""
-
-    chart: Prepared
-    rows: pd.DataFrame
-    fidelity: str
-
-
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=queries.BY_ROOT)
-def _drawn_curves(
-    store: Store,
-    version: str,
-    study: str,
-    name: str,
-    x: Axis,
-    pair: tuple[str, str],
-    arms: tuple[str, ...],
-    points: int,
-    axis: str,
-) -> _Curves | None:
-    """Return the curves of two arms, None where nothing has been measured."""
-    thinned = queries.thin(store, version, study, name, x, pair, None, None, None, points, 1)
-    if thinned.frame.empty:
-        return None
-    frame = queries.bands(store, version, study, name, x, pair, None, None)
-    spread = frame.drop(columns=["low", "high"]).rename(
-        columns={"median": "centre", "q05": "low", "q95": "high"}
-    )
-    spread = spread[["arm", "x", "centre", "low", "high", "n"]]
-    kept = f"{thinned.shown:,} of {count(thinned.total, 'point')}, extremes kept"
-    if thinned.shown == thinned.total:
-        kept = f"all {count(thinned.total, 'point')}"
-    chart = traces.chart(thinned.frame, spread, arms, X_TITLES[x], axis, True, 300)
-    rows = pd.concat([thinned.frame.assign(what="seed"), spread.assign(what="arm")], ignore_index=True)
-    return _Curves(prepare(chart), rows, kept)
-
-
-def _curves(
-    lab: Lab, choice: Choice, pair: tuple[str, str], x: Axis, name: str, title: str, version: str, prefix: str
-) -> None:
+def _part(lab: Lab, choice: Choice, name: str, pairs: Pairs | None, x: Axis, missing: str) -> None:
     study = choice.study.name
-    runs = [run for run in choice.runs if run.arm in pair]
-    points = max(LINE_POINTS // max(len(runs), 1), 16)
-    axis = _titled(lab, choice, name, title)
-    drawn = _drawn_curves(lab.store, version, study, name, x, pair, tuple(choice.arms), points, axis)
-    if drawn is None:
-        st.info(f"{title} has not been measured yet.", icon=":material/hourglass_empty:")
-        return
-    figure.show(
-        drawn.chart,
-        f"shuffling.{prefix}{name}",
-        f"{title} of {pair[0]} and {pair[1]} over training on a log axis, seeds as thin lines.",
-        drawn.rows,
-        figure.Provenance(
-            f"thin and bands of {name}, study {study}, arms {list(pair)}, x {x}",
-            "line: median over seeds; band: 5 to 95 % of seeds; thin lines: seeds",
-            code_version(),
-            version,
-            "Wu, Yun & Sra 2023",
-        ),
-        "",
-        drawn.fidelity,
-        narrow=True,
-    )
-
-
-def _titled(lab: Lab, choice: Choice, name: str, title: str) -> str:
-    """Return the title of an axis with the unit that this study's risks have."""
-    unit = queries.metrics(lab.store, choice.study.name)[name].unit
-    return f"{title} [{unit}]" if unit else title
-
-
-@st.cache_data(
-    max_entries=48,
-    show_spinner=False,
-    hash_funcs={**queries.BY_ROOT, _Pairs: lambda pairs: (pairs.a, pairs.b, pairs.control)},
-)
-def _drawn_seeds(
-    store: Store, version: str, study: str, name: str, pairs: _Pairs, arms: tuple[str, ...], axis: str
-) -> _Curves | None:
-    """Return the seeds of the pairs, None where none has both arms."""
-    levels = queries.last(store, version, study, (name,))
-    parts = []
-    for pair in [(pairs.a, pairs.b), *([pairs.control] if pairs.control else [])]:
-        part = levels[levels["arm"].isin(pair)][["arm", "seed", "value"]]
-        shared = part.groupby("seed")["arm"].nunique()
-        parts.append(part[part["seed"].isin(shared[shared == 2].index)].assign(pair=" / ".join(pair)))
-    frame = pd.concat(parts, ignore_index=True)
-    if frame.empty:
-        return None
-    lost = frame[~((frame["value"] > 0) & (frame["value"] < math.inf))]
-    left_out = (
-        f"Not on a log axis, and left out: seeds {spans(lost['seed'].astype(int))}" if len(lost) else ""
-    )
-    drawn = frame.drop(lost.index)
-    return _Curves(prepare(paired_seeds.chart(drawn, pairs.order, arms, axis)), drawn, left_out)
-
-
-def _seeds(lab: Lab, choice: Choice, pairs: _Pairs, name: str, title: str, version: str) -> None:
-    axis, arms = _titled(lab, choice, name, title), tuple(choice.arms)
-    drawn = _drawn_seeds(lab.store, version, choice.study.name, name, pairs, arms, axis)
-    if drawn is None:
-        st.caption("No seed has been trained in both arms.")
-        return
-    figure.show(
-        drawn.chart,
-        f"shuffling.seeds.{name}",
-        f"{title} of each seed in {' and '.join(pairs.order)}, joined by seed.",
-        drawn.rows,
-        figure.Provenance(
-            f"last tenth of {name}, study {choice.study.name}, arms {pairs.order}",
-            "mean of the last tenth of each run's measurements",
-            code_version(),
-            version,
-        ),
-        sentence([drawn.fidelity]),
-    )
+    if name == "What if":
+        what_if_panel.show(lab, study)
+    elif name == "Orderings":
+        live(lab, study, lambda: ordering_race.show(lab, choice, lab.store.traces.version(study)))
+    elif pairs is None:
+        st.info(missing, icon=":material/data_alert:")
+    elif name == "Why":
+        order_explanation.show(lab, choice, pairs, x)
+    elif name == "Divergence":
+        live(lab, study, lambda: order_divergence.show(lab, choice, pairs, lab.store.traces.version(study)))
+    elif order_groups.apart(choice, pairs):
+        order_groups.show(lab, choice, pairs, lab.store.traces.version(study))
+    else:
+        live(lab, study, lambda: order_effects.show(lab, choice, pairs, x, lab.store.traces.version(study)))

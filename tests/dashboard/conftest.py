@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.explained_fixture import add_explanation
 from tests.dashboard.lab_fixture import add_latent, build
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("labs")
     full = build(root / "full", seeds=8, points=60)
     add_latent(full)
+    add_explanation(full)
     full.close()
     build(root / "running", seeds=4, points=60, faults=False, job_status="running").close()
     from data.store import open_store

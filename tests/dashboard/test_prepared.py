@@ -8,7 +8,7 @@ import pytest
 
 from dashboard import figure
 from dashboard.charts import paired_seeds, sparkline, traces
-from dashboard.prepared import prepare
+from dashboard.prepared import beside, marked, prepare
 
 ROWS = pd.DataFrame({"arm": ["SS", "RR"] * 20, "x": np.repeat(np.arange(1.0, 21.0), 2)})
 
@@ -69,3 +69,24 @@ def test_the_chart_itself_is_left_as_it_was():
 def test_it_is_exported_like_any_figure():
     how = figure.Provenance("q", "f", "1.0", "abc")
     assert figure._svg(prepare(small()), how, "A risk.")().startswith(b"<svg")
+
+
+def test_charts_beside_each_other_keep_their_own_rows():
+    parts = [prepare(many()), prepare(seeds())]
+    whole = beside(parts).exported
+    for made, part in zip(whole["hconcat"], parts, strict=True):
+        alone = part.exported
+        ours = resolved({**made, "datasets": whole["datasets"]})
+        assert [layer["rows"] for layer in ours] == [layer["rows"] for layer in resolved(alone)]
+        assert [layer["mark"] for layer in ours] == [layer["mark"] for layer in resolved(alone)]
+    svg = figure._svg(beside(parts), figure.Provenance("q", "f", "c", "d"), "Two plots.")()
+    assert svg.startswith(b"<svg")
+
+
+def test_a_marked_chart_has_a_rule_more_and_the_chart_stays_as_it_was():
+    chart = prepare(many())
+    layers = len(chart.spec["layer"])
+    rule = marked(chart, 7.0).spec["layer"][-1]
+    assert (rule["mark"]["type"], rule["encoding"]["x"]["datum"]) == ("rule", 7.0)
+    assert len(marked(chart, 7.0).spec["layer"]) == layers + 1
+    assert len(chart.spec["layer"]) == layers

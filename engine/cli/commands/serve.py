@@ -162,7 +162,7 @@ def _ready(dashboard: subprocess.Popen[bytes], host: str, port: int, stop: Stop)
 
 
 def _demo(store: Store, stop: Stop, address: str) -> None:
-    """Train the demo study and fit its latent states, where the store does not have them."""
+    """Train the demo study, fit its latent states and explain its orders, where the store lacks them."""
     jobs = [job for job in store.catalog.jobs(_DEMO) if job.status in ("queued", "running")]
     if jobs:
         _say(f"Job {jobs[0].id} is already working on {_DEMO}.")
@@ -175,8 +175,9 @@ def _demo(store: Store, stop: Stop, address: str) -> None:
         _say(f"Training {_DEMO}, {len(wanted)} runs at once; the dashboard shows them live.")
         if not _follow(["engine", "train", _DEMO], store, stop):
             return
-    if not _follow(["engine", "fit", _DEMO], store, stop):
-        return
+    for command in ("fit", "explain"):
+        if not _follow(["engine", command, _DEMO], store, stop):
+            return
     _say(
         f"\nLook at\n  {address}/shuffling  does the order of the data matter once batch norm is in?\n"
         f"  {address}/latent_states  which phases do the runs go through?\n"
