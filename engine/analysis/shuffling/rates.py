@@ -147,15 +147,16 @@ class ReferenceRate(NamedTuple):
         return rates
 
 
-_QUADRATICS = "Safran & Shamir 2020 (lower bounds), 2021 (quadratics)"
+_QUADRATICS = "Safran & Shamir 2020, 2021"
 
 REFERENCE_RATES: dict[str, ReferenceRate] = {
     "WR": ReferenceRate("1/(nK)", ((-1, -1),), "Safran & Shamir 2021"),
-    "IGM": ReferenceRate("1/K²", ((0, -2),), "Safran & Shamir 2020 (lower bound)"),
+    "IGM": ReferenceRate("1/K²", ((0, -2),), "Safran & Shamir 2020"),
     "SS": ReferenceRate("1/(nK²)", ((-1, -2),), _QUADRATICS),
     "RR": ReferenceRate("1/(nK)² + 1/(nK³)", ((-2, -2), (-1, -3)), _QUADRATICS),
 }
 """By ordering. The two terms of RR are equal at K = n: below it the error falls like K^-3, above like K^-2.
+The lower bounds are of 2020, the bounds on quadratics of 2021.
 
 Orderings whose rate is for other problems, or could not be checked against its source, are left out.
 """
