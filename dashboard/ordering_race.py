@@ -113,8 +113,9 @@ def show(lab: Lab, choice: Choice, version: str) -> None:
     how = figure.Provenance(asked, race.formula, code_version(), version, SOURCE)
     figure.show(race.chart, "shuffling.race", race.alt_text, race.rows, how, sentence(race.notes))
     st.subheader("Measured rates and those of theory", anchor=False, help=f"{race.formula}.")
+    there = race.table.columns[(race.table != "").any()]  # without the columns of theory where it has none
     st.dataframe(
-        race.table,
+        race.table[there],
         hide_index=True,
         height="content",
         column_config={
