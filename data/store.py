@@ -13,7 +13,7 @@ from data.errors import LabError
 from data.traces import Traces
 
 CATALOG = "catalog.sqlite"
-FOLDERS = ("journals", "traces", "checkpoints", "analyses", "logs")
+FOLDERS = ("journals", "traces", "checkpoints", "analyses", "networks", "logs")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class Store:
     def analyses(self) -> Path:
         """The arrays of stored results: analyses/<key>.safetensors."""
         return self.root / "analyses"
+
+    @property
+    def networks(self) -> Path:
+        """Uploaded networks: networks/<sha256 of the file>.safetensors."""
+        return self.root / "networks"
 
     @property
     def logs(self) -> Path:

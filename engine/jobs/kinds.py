@@ -22,6 +22,6 @@ KINDS: dict[JobKind, Kind] = {
     "fit": Kind("Fitting latent states of", "climb"),
     "explain": Kind("Explaining the data orders of", "checkpoint"),
     "what_if": Kind("Trying every order, beside", "order"),
-    "connect": Kind("Connecting networks of", "network"),
+    "connect": Kind("Connecting networks of", "part"),
 }
 """By the name of the file of ``engine.jobs`` that runs them."""

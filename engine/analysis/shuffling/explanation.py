@@ -21,7 +21,7 @@ NUMBERS = (
     *("slope", "margin", "least", "settles_after", "separable", "misclassified", "residual", "alignment"),
 )
 """Columns of the table that hold numbers; NaN where a quantity does not exist."""
-NO_ROWS = Drawn(np.empty((0, 2)), *(np.empty(0, dtype) for dtype in (np.int64, np.int64, bool)), 0)
+NO_ROWS = Drawn(np.empty((0, 2)), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, dtype=bool), 0)
 """Stands for a panel of a checkpoint without a picture."""
 
 
