@@ -50,7 +50,7 @@ def pick(choice: Choice) -> Pairs:
     planned = {
         item["role"]: (item["a"], item["b"]) for item in reversed(choice.study.config.get("comparisons", []))
     }
-    first = planned.get("treatment", (choice.arms[0], choice.arms[1]))
+    first = planned.get("treatment") or _orders(choice) or (choice.arms[0], choice.arms[1])
     arms = list(choice.arms)
     with st.sidebar:
         a = st.selectbox("Arm A", arms, index=arms.index(first[0]), key="a", bind="query-params")
@@ -69,6 +69,18 @@ def pick(choice: Choice) -> Pairs:
             key="control", bind="query-params", help="A pair that the claim expects not to differ.",
         )  # fmt: skip
     return Pairs(a, b, options.get(control))
+
+
+def _orders(choice: Choice) -> tuple[str, str] | None:
+    """Return the last arms of Single Shuffle and of Random Reshuffle that differ in nothing else."""
+    arms = choice.study.config.get("arms", [])
+    found = None
+    for one in arms:
+        for other in arms:
+            alike = all(one.get(name) == other.get(name) for name in ("model", "training"))
+            if alike and (one.get("ordering"), other.get("ordering")) == ("SS", "RR"):
+                found = one["name"], other["name"]
+    return found if found and set(found) <= set(choice.arms) else None
 
 
 def show(lab: Lab, choice: Choice, pairs: Pairs, x: Axis, version: str) -> None:

@@ -4,9 +4,10 @@ import re
 
 from data.store import open_store
 from engine.jobs import queue
+from engine.studies import Arm, study
 from tests.dashboard.conftest import words
 from tests.dashboard.explained_fixture import add_explanation
-from tests.dashboard.lab_fixture import build
+from tests.dashboard.lab_fixture import build, write_study
 
 
 def test_the_reversal_and_the_control_are_put_into_words(lab, view):
@@ -188,3 +189,16 @@ def test_every_part_is_drawn_for_a_study_without_its_needs(lab, view):
         assert not app.exception, part
         if part in ("Effect", "Why", "Divergence"):
             assert "needs own-batch and full-batch risk" in words(app)
+
+
+def test_without_a_planned_comparison_the_two_orders_that_differ_in_nothing_else_are_chosen(lab, view):
+    root = lab("empty")
+    store = open_store(root)
+    demo, orders = study("digits-shuffling"), ("WR", "SS", "RR", "IGM")
+    # Named as the fixture's arms, so that it has levels for them.
+    arms = [Arm(one.name, order) for one, order in zip(demo.arms, orders, strict=True)]
+    write_study(store, dataclasses.replace(demo, arms=tuple(arms), comparisons=()), 1, 5, False, "done")
+    store.close()
+    app = view("shuffling")
+    assert not app.exception
+    assert (app.selectbox(key="a").value, app.selectbox(key="b").value) == ("RR", "SS no BN")
