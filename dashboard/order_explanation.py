@@ -261,7 +261,7 @@ def _values(rows: pd.DataFrame) -> None:
     ]
     if told:
         st.markdown(
-            f"Distance {', '.join(told)}",
+            f"Distance {', '.join(told)}".replace("*", r"\*"),
             help="||M − M*||_F / ||M*||_F, median over seeds, of the features at this checkpoint. "
             "M*_SS is the "
             "optimum of the seed's own permutation, of Random Reshuffle that of its first epoch.",

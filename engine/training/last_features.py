@@ -37,7 +37,10 @@ from engine.training.orderings import Order, ordering, single_shuffle
 FIXED = ("SS", "IGM")
 """Orderings with the same batches in every epoch."""
 SUBSETS = 128
-"""Batches that stand for all of an order that changes every epoch, where all are more."""
+"""Batches that stand for all of an order that changes every epoch where classes are told apart: a linear
+program takes each of their rows."""
+NUMBERS = 2**17
+"""Numbers in the features of those batches for least squares, which takes many; 1 MiB."""
 
 
 class LastFeatures(NamedTuple):
@@ -147,13 +150,14 @@ class LastLayer:
     Args:
         study: whose networks end in a linear read-out of features, whatever comes before.
         arm: which of its arms.
-        subsets: batches drawn for Random Reshuffle's data, where all are more.
+        subsets: batches drawn for Random Reshuffle's data, where all are more; None for `SUBSETS`, of values
+            as many as hold `NUMBERS` numbers.
 
     Raises:
         LabError: a model whose outputs are not linear in what its last linear layer reads.
     """
 
-    def __init__(self, study: Study, arm: str, subsets: int = SUBSETS) -> None:
+    def __init__(self, study: Study, arm: str, subsets: int | None = None) -> None:
         self._study, self._arm, self._subsets = study.of(arm), arm, subsets
         self._model = build(self._study.model, self._study.shape, study.model_of(arm)).double()
         inputs, self._targets = DeviceData.of(self._study, torch.device("cpu")).train
@@ -178,16 +182,19 @@ class LastLayer:
         # The batches are of row numbers, so that examples of any shape go through.
         numbers, through = np.arange(rows, dtype=np.float64)[:, None], self._through()
         targets = self._targets.numpy()
+        matrix, offset, intercept, scaled = self._read_out(parameters)
+        subsets = self._subsets or SUBSETS
+        if self._subsets is None and self._study.shape.task == "values":
+            subsets = max(NUMBERS // (batch * matrix.shape[1]), SUBSETS)
 
         def seen(which: Order | Literal["rr", "gd"]) -> Seen:
             data = dataset(
-                numbers, np.arange(rows), batch, which, subsets=self._subsets, seed=seed, through=through
+                numbers, np.arange(rows), batch, which, subsets=subsets, seed=seed, through=through
             )
             return Seen(data.features, targets[data.targets], data.targets)
 
         reshuffled = seen("rr")
-        exact = math.comb(rows, batch) <= self._subsets
-        matrix, offset, intercept, scaled = self._read_out(parameters)
+        exact = math.comb(rows, batch) <= subsets
         return LastFeatures(
             seen(order), reshuffled, exact, seen("gd"), fixed, batch, matrix, offset, self._study.shape.task,
             intercept, scaled,
@@ -220,7 +227,7 @@ class LastLayer:
         def features(batches: Float[np.ndarray, "batches examples 1"]) -> Float[np.ndarray, "..."]:
             rows = torch.from_numpy(batches[..., 0].astype(np.int64))
             with torch.no_grad():
-                found: Float[np.ndarray, "..."] = vmap(self._features)(self._inputs[rows]).numpy()
+                found: Float[np.ndarray, ...] = vmap(self._features)(self._inputs[rows]).numpy()
                 return found
 
         return features
@@ -253,7 +260,7 @@ def last_features(
     arm: str,
     seed: int,
     weights: Mapping[str, npt.NDArray[np.generic]],
-    subsets: int = SUBSETS,
+    subsets: int | None = None,
 ) -> LastFeatures:
     """Return them for one run of a study at the weights of a checkpoint: see ``LastLayer``."""
     return LastLayer(study, arm, subsets).at(seed, weights)

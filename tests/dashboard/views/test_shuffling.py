@@ -116,7 +116,7 @@ class TestWhy:
         app = view("shuffling", **{"shuffling.part": "Why"})
         assert not app.exception
         assert f"#{number}" in str(app.selectbox(key="shuffling.explanation").value)
-        assert "Distance to M*_SS(π)" in words(app)
+        assert r"Distance to M\*_SS(π)" in words(app)
         assert "own batches**" not in words(app)
 
     def test_arms_that_were_not_explained_are_named(self, lab, view):
