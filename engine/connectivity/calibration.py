@@ -143,4 +143,4 @@ def _applied(value: Tensor, affine: Affine, axis: int) -> Tensor:
     """Return values with each unit scaled and shifted."""
     behind = value.ndim - 1 - axis % value.ndim
     scale, shift = (one.view(-1, *(1,) * behind) for one in affine)
-    return value * scale + shift
+    return torch.addcmul(shift, value, scale)

@@ -60,5 +60,6 @@ def moments(values: Float[Tensor, "examples *units"], axis: int) -> Moments:
     # The mean of equal values is rounded, and is off by the last digit; that of their differences is 0.
     values = values - first
     mean = values.mean(others, keepdim=True)
-    squares = (values - mean).square().sum(others)
+    # Two thirds of the time of a sum of squares.
+    squares = torch.linalg.vector_norm(values - mean, dim=others).square()
     return Moments(values.numel() // values.shape[axis], (first + mean).flatten(), squares)
