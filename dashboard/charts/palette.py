@@ -28,6 +28,25 @@ MUTED = "#8490A0"
 
 WARNING = "#C8552B"
 
+# Ways from one network to another, apart from each other on both backgrounds; the first is "as they are".
+METHODS = {
+    "naive": "#C75B6B", "weights": "#2A978A", "activations": "#A1841F", "ste": "#A455A8",
+    "bezier": "#5F87C7", "polyline": "#8A7666", "mean": "#2A978A", "cycle": "#A455A8",
+    "ensemble": "#5F87C7", "member": MUTED,
+}  # fmt: skip
+METHOD_NAMES = {
+    "naive": "naive", "weights": "weight matching", "activations": "activation matching",
+    "ste": "straight-through", "bezier": "Bezier curve", "polyline": "polyline",
+    "mean": "matched to the mean", "cycle": "cycle-consistent", "ensemble": "ensemble", "member": "members",
+}  # fmt: skip
+CORRECTIONS = {
+    "none": (1, 0), "repair": (7, 3), "rescale": (2, 2), "reshift": (9, 3, 2, 3), "reset": (4, 2),
+}  # fmt: skip
+"""The stroke of each correction of a merge."""
+CORRECTION_NAMES = {
+    "none": "not corrected", "repair": "REPAIR", "rescale": "RESCALE", "reshift": "RESHIFT", "reset": "RESET",
+}  # fmt: skip
+
 
 # A stroke for every round of the colours: with more arms than colours, a colour alone would name several.
 _DASHES = ((1, 0), (7, 3), (2, 2), (9, 3, 2, 3))
@@ -71,6 +90,36 @@ def _legend(arms: Sequence[str], shown: Sequence[str], legend: bool, width: floa
     return alt.Legend(
         orient="top", values=drawn, symbolType="stroke", symbolStrokeWidth=3, symbolOpacity=1, offset=4,
         columns=max(1, int(width // widest)) if wraps else alt.Undefined,
+    )  # fmt: skip
+
+
+def method_colour(shown: Sequence[str], legend: bool = True, inside: bool = False) -> alt.Color:
+    """Return the colour encoding of the field `method`, one colour for each in every figure.
+
+    Args:
+        shown: the methods that are drawn, by what figures call them.
+        legend: whether to draw one.
+        inside: whether it stands in the plot, at the lower left, where a narrow plot has room.
+    """
+    called = {METHOD_NAMES[name]: colour for name, colour in METHODS.items()}
+    place: dict[str, Any] = {"orient": "top", "columns": 4}
+    if inside:
+        place = {"orient": "bottom-left", "direction": "vertical"}
+    drawn = alt.Legend(symbolType="stroke", symbolStrokeWidth=3, symbolOpacity=1, offset=4, **place)
+    scale = alt.Scale(domain=list(shown), range=[called[name] for name in shown])
+    return alt.Color("method:N", title=None, scale=scale, legend=drawn if legend and len(shown) > 1 else None)
+
+
+def correction_dash(shown: Sequence[str], legend: bool = True) -> alt.StrokeDash:
+    """Return the stroke of the field `correction`, one for each in every figure; see `method_colour`."""
+    called = {CORRECTION_NAMES[name]: dash for name, dash in CORRECTIONS.items()}
+    return alt.StrokeDash(
+        "correction:N", title=None,
+        scale=alt.Scale(domain=list(shown), range=[list(called[name]) for name in shown]),
+        legend=alt.Legend(
+            orient="top", symbolType="stroke", symbolStrokeWidth=2, symbolSize=260, symbolOpacity=1,
+            symbolStrokeColor=MUTED, offset=4, columns=5,
+        ) if legend and len(shown) > 1 else None,
     )  # fmt: skip
 
 
