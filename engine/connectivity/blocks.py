@@ -61,9 +61,9 @@ def _parts(axis: Axis) -> list[tuple[slice, tuple[Factor, ...]]]:
 
 
 def reordered(piece: Piece, array: Array, orders: Mapping[Site, Order], but: int = -1) -> Array:
-    """Return a piece with all of its axes reordered but one."""
+    """Return a piece with all of its axes reordered that have an order, but one."""
     for axis, factor in enumerate(piece.factors):
-        if axis != but and factor.site is not None:
+        if axis != but and factor.site is not None and factor.site in orders:
             array = array.take(orders[factor.site], axis)
     return array
 

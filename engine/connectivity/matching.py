@@ -16,7 +16,7 @@ from engine.connectivity.activation_matching import match_activations
 from engine.connectivity.blocks import State, as_arrays
 from engine.connectivity.invariance import verified_symmetry
 from engine.connectivity.permutations import Permutations, identity, permute, require_weights
-from engine.connectivity.straight_through import match_straight_through
+from engine.connectivity.straight_through import Loss, match_straight_through, usual_loss
 from engine.connectivity.symmetry import Symmetry
 from engine.connectivity.untrained import untrained
 from engine.connectivity.weight_matching import WeightMatching
@@ -89,6 +89,7 @@ def match(
     seed: int = 0,
     build: Build | None = None,
     null_pairs: int = 3,
+    loss: Loss = usual_loss,
 ) -> Matching:
     """Return the second network with its units in the order of the first.
 
@@ -105,6 +106,7 @@ def match(
         build: returns the weights of an untrained network for a seed; without it modules draw their own, see
             ``untrained``.
         null_pairs: pairs of untrained networks that are matched alike; 0: none.
+        loss: of outputs and targets, a mean, which ``ste`` lowers; see ``usual_loss``.
 
     Raises:
         ValueError: an unknown method, data that are missing, networks of other architectures, weights that
@@ -127,7 +129,7 @@ def match(
     first, second = (tensors(symmetry, state, what) for state, what in ((a, "a"), (b, "b")))
 
     def found(one: dict[str, Tensor], other: dict[str, Tensor], seed: int) -> _Found:
-        return _match(model, symmetry, one, other, method, inputs, targets, restarts, seed)
+        return _match(model, symmetry, one, other, method, inputs, targets, restarts, seed, loss)
 
     best = found(first, second, seed)
     aligned = permute(symmetry, best.permutations, second)
@@ -155,6 +157,7 @@ def _match(
     targets: Tensor | None,
     restarts: int,
     seed: int,
+    loss: Loss,
 ) -> _Found:
     if not symmetry.groups:
         return _Found(identity(symmetry), ())
@@ -163,7 +166,7 @@ def _match(
     ascent = WeightMatching(symmetry, as_arrays(a), as_arrays(b)).match(restarts, seed)
     if method == "ste" and inputs is not None and targets is not None:
         start = ascent.permutations
-        trained = match_straight_through(model, symmetry, a, b, (inputs, targets), start, seed)
+        trained = match_straight_through(model, symmetry, a, b, (inputs, targets), start, seed, loss=loss)
         return _Found(trained, ascent.starts)
     return _Found(ascent.permutations, ascent.starts)
 

@@ -43,6 +43,18 @@ class Ascent(NamedTuple):
     starts: tuple[float, ...]
 
 
+class Known(NamedTuple):
+    """Similarities of the entries of an axis.
+
+    Attributes:
+        matrix: of them.
+        used: the orders of the other axes that it was computed with.
+    """
+
+    matrix: Similarity
+    used: dict[int, Order]
+
+
 class WeightMatching:
     """The objective: the sum over all permuted parameters of <W_A, W_B permuted>.
 
@@ -109,11 +121,10 @@ class WeightMatching:
         """Return a local optimum reached from `start`, and the number of sweeps.
 
         Groups are visited in random order, each assigned at its optimum given the others. In later sweeps
-        only those are solved again whose neighbours changed, and only the matrices that depend on these are
-        computed again.
+        only those are solved again whose neighbours changed.
         """
         permutations, orders = dict(start), self._orders(start)
-        known: dict[Use, Similarity] = {}
+        known: dict[Use, Known] = {}
         waiting, sweeps, gained = set(self._uses), 0, True
         while waiting and gained:
             gained = False
@@ -127,30 +138,53 @@ class WeightMatching:
                     gained = True
                     permutations |= found
                     orders |= self._orders(found)
-                    for group, uses in self._uses.items():
-                        for use, others in uses.items():
-                            if family.group in others:
-                                known.pop(use, None)
-                                waiting.add(group)
+                    waiting |= {
+                        group
+                        for group, uses in self._uses.items()
+                        if any(family.group in others for others in uses.values())
+                    }
             sweeps += 1
         return permutations, sweeps
 
-    def _solved(self, family: Family, orders: Orders, known: dict[Use, Similarity]) -> Permutations | None:
+    def _similarity(self, index: int, axis: int, orders: Orders, before: Known | None) -> Known:
+        """Return the similarities of the entries of an axis, given the orders of the other axes.
+
+        Where some entries of one other axis changed places, only their share is computed: late sweeps change
+        few. With three hidden layers of 1024 units one start took 3.3 s of CPU for 5.0 s.
+        """
+        piece, b = self._pieces[index], self._b[index]
+        used = {
+            at: orders[factor.site] for at, factor in enumerate(piece.factors) if at != axis and factor.site
+        }
+        changed = [at for at, order in used.items() if before is None or before.used[at] is not order]
+        if before is not None and not changed:
+            return before
+        if before is not None and len(changed) == 1:
+            (at,) = changed
+            moved = np.flatnonzero(before.used[at] != used[at])
+            if 2 * len(moved) <= len(used[at]):
+                rest = {site: order for site, order in orders.items() if site != piece.factors[at].site}
+                ends = [b.take(order[moved], at) for order in (used[at], before.used[at])]
+                shift = leading(reordered(piece, ends[0] - ends[1], rest, but=axis), axis)
+                rows = leading(self._a[index].take(moved, at), axis)
+                return Known(before.matrix + rows @ shift.T, used)
+        rows = leading(reordered(piece, b, orders, but=axis), axis)
+        return Known(self._rows[index, axis] @ rows.T, used)
+
+    def _solved(self, family: Family, orders: Orders, known: dict[Use, Known]) -> Permutations | None:
         """Return a better order of one family; None where there is none.
 
         Args:
             family: what to solve for.
             orders: of all sites at present.
-            known: matrices of similarities that are still valid; those of the family are added.
+            known: matrices of similarities of before; those of the family are brought up to date.
         """
         uses = self._uses[family.group]
         similarities = dict[Site, Similarity]()
         for index, axis in uses:
-            piece = self._pieces[index]
-            if (index, axis) not in known:
-                b = leading(reordered(piece, self._b[index], orders, but=axis), axis)
-                known[index, axis] = self._rows[index, axis] @ b.T
-            one, site = known[index, axis], (family.group, piece.factors[axis].inside)
+            known[index, axis] = self._similarity(index, axis, orders, known.get((index, axis)))
+            one = known[index, axis].matrix
+            site = (family.group, self._pieces[index].factors[axis].inside)
             similarities[site] = similarities[site] + one if site in similarities else one
         if not similarities:
             return None

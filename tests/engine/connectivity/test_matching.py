@@ -139,6 +139,31 @@ def test_an_ascent_ends_where_no_group_alone_can_gain(name):
                 assert matching.objective(permutations | {group: swapped}) <= reached + 1e-9
 
 
+@pytest.mark.parametrize("name", ["mlp", "gru", "transformer", "residual convolutions"])
+def test_similarities_brought_up_to_date_are_those_computed_anew(name):
+    make, shape = PLANTS[name]
+    found = symmetry(make(), examples(shape))
+    matching = WeightMatching(found, as_arrays(weights(make, 0)), as_arrays(weights(make, 1)))
+    generator, known = np.random.default_rng(0), {}
+    permutations = random_permutations(found, generator)
+    orders = matching._orders(permutations)
+    for _ in range(30):
+        group = generator.choice(list(matching._uses))
+        order = permutations[group].copy()
+        first, second = generator.choice(len(order), 2, replace=False)
+        order[[first, second]] = order[[second, first]]
+        permutations[group] = order
+        orders |= matching._orders(
+            {group: order}
+            | {name: permutations[name] for name, owner in found.inside.items() if owner == group}
+        )
+        for uses in matching._uses.values():
+            for use in uses:
+                known[use] = matching._similarity(*use, orders, known.get(use))
+                anew = matching._similarity(*use, orders, None)
+                np.testing.assert_allclose(known[use].matrix, anew.matrix, rtol=0, atol=1e-11)
+
+
 def test_the_objective_is_that_of_the_permuted_weights():
     make, shape = PLANTS["transformer"]
     found = symmetry(make(), examples(shape))
