@@ -129,13 +129,14 @@ def require_permutations(symmetry: Symmetry, permutations: Permutations) -> Perm
     Raises:
         ValueError: an unknown group, or an order that is no permutation of its units.
     """
+    as_they_are = identity(symmetry)
     for name, order in permutations.items():
         if name not in symmetry.groups:
             raise ValueError(
                 f"`permutations` has a group `{name}` that the network does not; its groups are "
                 f"{', '.join(symmetry.groups) or 'none'}."
             )
-        expected = identity(symmetry)[name]
+        expected = as_they_are[name]
         if np.shape(order) != expected.shape or not np.array_equal(np.sort(order, -1), expected):
             raise ValueError(
                 f"`permutations` of `{name}` must hold every number from 0 to {symmetry.groups[name] - 1} "
@@ -154,7 +155,7 @@ def require_weights(symmetry: Symmetry, state: Mapping[str, Tensor | np.ndarray]
     for name, axes in symmetry.axes.items():
         if name not in state:
             raise ValueError(f"`{what}` has no `{name}`; give every parameter and buffer of the network.")
-        expected = tuple(sum(_size(part) for part in axis.parts) for axis in axes)
+        expected = tuple(axis.size for axis in axes)
         if tuple(state[name].shape) != expected:
             raise ValueError(
                 f"`{what}`: `{name}` must have the shape {expected} of the network; "
@@ -165,10 +166,3 @@ def require_weights(symmetry: Symmetry, state: Mapping[str, Tensor | np.ndarray]
             raise ValueError(
                 f"`{what}` has `{name}`, which the network does not; is it another architecture?"
             )
-
-
-def _size(part: tuple[Factor, ...]) -> int:
-    size = 1
-    for factor in part:
-        size *= factor.size
-    return size

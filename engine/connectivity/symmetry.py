@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -44,6 +45,11 @@ class Axis(NamedTuple):
     """
 
     parts: tuple[tuple[Factor, ...], ...]
+
+    @property
+    def size(self) -> int:
+        """How many entries this axis has."""
+        return sum([math.prod([factor.size for factor in part]) for part in self.parts])
 
     @property
     def group(self) -> str | None:

@@ -66,7 +66,7 @@ def test_a_unit_that_never_changes_correlates_0_with_every_other(constant):
 def test_a_planted_permutation_is_recovered_to_the_bit(name, shape, settings):
     inputs, model = examples(shape, 20 if shape is IMAGES else 100), build(name, shape, settings)
     found = symmetry(model, inputs[:2])
-    for seed in range(20):
+    for seed in range(8):
         torch.manual_seed(seed)
         fresh = build(name, shape, settings).state_dict()
         a = {key: value + 0.1 * torch.rand_like(value) for key, value in fresh.items()}
