@@ -1,11 +1,12 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from engine.connectivity import path as module
 from engine.connectivity.evaluation import examples
-from engine.connectivity.path import interpolate, path
+from engine.connectivity.path import Path, interpolate, path
 from engine.connectivity.renormalization import renormalize
 from tests.engine.connectivity.pairs import CASES, RECURRENT, as_numpy, data, loaded, pair
 
@@ -58,7 +59,7 @@ def test_does_not_depend_on_how_many_are_evaluated_together(size, renormalize, m
     model, a, b = pair("cnn")
     X, y = data("cnn")
     expected = path(model, a, b, X, y, renormalize=renormalize)
-    monkeypatch.setattr(module, "together", lambda *_: size)
+    monkeypatch.setattr(sys.modules[Path.__module__], "together", lambda *_: size)
     found = path(model, a, b, X, y, renormalize=renormalize)
     np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-12)
     np.testing.assert_array_equal(found.accuracy, expected.accuracy)
