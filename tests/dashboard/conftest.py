@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from streamlit.testing.v1 import AppTest
 
+from tests.dashboard.connected_fixture import add_connections
 from tests.dashboard.explained_fixture import add_explanation
 from tests.dashboard.lab_fixture import add_latent, build
 
@@ -39,6 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     full = build(root / "full", seeds=8, points=60)
     add_latent(full)
     add_explanation(full)
+    add_connections(full)
     full.close()
     build(root / "running", seeds=4, points=60, faults=False, job_status="running").close()
     from data.store import open_store

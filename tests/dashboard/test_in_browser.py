@@ -23,6 +23,7 @@ VIEWS = {
     "latent_states": "Latent states",
     "detours": "Detours",
     "shuffling": "Shuffling",
+    "connectivity": "Connectivity",
 }
 
 
