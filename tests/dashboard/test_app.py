@@ -28,6 +28,7 @@ def test_views_are_found_by_listing_and_each_states_its_question():
         "latent_states",
         "detours",
         "shuffling",
+        "connectivity",
     ]
     assert all(view.question.endswith("?") for view in found)
 
