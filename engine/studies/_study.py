@@ -65,6 +65,7 @@ class Study:
         comparisons: which arms the claim compares.
         source: who made the claim.
         seeds: how many seeds are trained unless asked otherwise (0, 1, ..., seeds - 1).
+        children: successive seeds that share initial weights: seed s begins as s // children would alone.
         epochs: passes over the training rows.
         batch_size: examples a step, the last batch of an epoch may be smaller; 0 for the full batch.
         optimizer: ``"sgd"``, ``"adam"`` or ``"adamw"``.
@@ -108,6 +109,7 @@ class Study:
     model_settings: Mapping[str, Any] = field(default_factory=dict)
     dataset_settings: Mapping[str, Any] = field(default_factory=dict)
     seeds: int = 16
+    children: int = 1
     epochs: int = 100
     batch_size: int = 32
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -352,6 +354,7 @@ class Study:
 
 _RULES: dict[str, tuple[float, str]] = {
     "seeds": (1, "at least 1"),
+    "children": (1, "at least 1"),
     "epochs": (1, "at least 1"),
     "batch_size": (0, "at least 0 (0 for the full batch)"),
     "lr": (0, "more than 0"),
@@ -392,7 +395,7 @@ _OF_TRAINING = frozenset(
 _SETTINGS = (
     *("epochs", "batch_size", "optimizer", "lr", "momentum", "nesterov", "beta1", "beta2", "weight_decay"),
     *("schedule", "warmup_steps", "clip_norm", "label_noise", "loss_bound", "dtype", "evaluate_every"),
-    *("redo_every", "redo_threshold", "consistency", "per_layer", "model", "dataset"),
+    *("redo_every", "redo_threshold", "consistency", "per_layer", "children", "model", "dataset"),
 )
 _KINDS = {"loss_bound": float}
 

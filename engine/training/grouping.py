@@ -14,7 +14,8 @@ def groups(study: Study, replicas: Sequence[Replica], at_once: int | None = None
     """Return the replicas of each stack by their index; the same for the same arguments.
 
     Arms that differ in nothing but their name and ordering share a stack, if an epoch of theirs has the same
-    batches; a stack of more than `at_once` is split evenly.
+    batches; a stack of more than `at_once` is split evenly, but no family of seeds that share initial weights
+    is split where a stack can hold one.
     """
     together: dict[str, list[int]] = {}
     keys: dict[str, str] = {}
@@ -28,7 +29,17 @@ def groups(study: Study, replicas: Sequence[Replica], at_once: int | None = None
         together.setdefault(keys[replica.arm], []).append(index)
     parts = []
     for indices in together.values():
-        count = -(-len(indices) // (at_once or len(indices)))
-        bounds = [len(indices) * part // count for part in range(count + 1)]
-        parts += [indices[start:end] for start, end in itertools.pairwise(bounds)]
+        room = at_once or len(indices) * study.children
+        children = study.children if study.children <= room else 1
+        families = _families([replicas[index] for index in indices], children)
+        count = -(-len(families) // (room // children))
+        bounds = [len(families) * part // count for part in range(count + 1)]
+        starts = [*itertools.accumulate(families, initial=0)]
+        parts += [indices[starts[start] : starts[end]] for start, end in itertools.pairwise(bounds)]
     return [{index: replicas[index] for index in part} for part in parts]
+
+
+def _families(replicas: Sequence[Replica], children: int) -> list[int]:
+    """Return how many neighbours are of one arm and family, one family after the other."""
+    keys = [(replica.arm, replica.seed // children) for replica in replicas]
+    return [len(list(same)) for _, same in itertools.groupby(keys)]

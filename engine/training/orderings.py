@@ -60,6 +60,24 @@ def repeated_subset(examples: int, seed: int, epoch: int, fraction: float = 0.1)
     return shuffled[(epoch % rounds * size + np.arange(size)) % examples]
 
 
+def forked(examples: int, seed: int, epoch: int, fork: int = 0, children: int = 2) -> Order:
+    """Random Reshuffle of the seed's family before epoch ``fork``, and of the seed itself from then on.
+
+    The seeds of a family, ``children`` successive ones, are visited by one order up to the fork; with the
+    same initial weights they are one run until then. With a fork at 0 it is Random Reshuffle.
+
+    Raises:
+        ValueError: a fork that is no whole number of epochs, or fewer than one child.
+
+    Source:
+        Frankle et al. 2020, algorithm 1.
+    """
+    for name, value, least in (("fork", fork, 0), ("children", children, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"`{name}` must be a whole number of at least {least}; got {value!r}.")
+    return random_reshuffle(examples, seed // children if epoch < fork else seed, epoch)
+
+
 @dataclass(frozen=True)
 class Ordering:
     """An order by name.
@@ -87,6 +105,7 @@ ORDERINGS = {
     "RS2": Ordering("Repeated sampling of random subsets", repeated_subset, "Okanovic et al. 2023"),
     "GraB": Ordering("Gradient balancing", single_shuffle, "Lu, Guo & De Sa 2022", "mean"),
     "PairBalance": Ordering("Pairwise gradient balancing", single_shuffle, "Cooper et al. 2023", "pair"),
+    "Forked": Ordering("Random Reshuffle that forks", forked, "Frankle et al. 2020"),
 }
 
 

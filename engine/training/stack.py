@@ -21,6 +21,7 @@ from engine.training.optimizers import StackedOptimizer
 from engine.training.orderings import Order, ordering
 from engine.training.record import Divergence, Kept, Replica, Rows, StackState
 from engine.training.recycling import recycle_dormant
+from engine.training.siblings import Siblings
 from engine.training.snapshot import Known, Snapshot
 from engine.training.tail import ASKING, TailAverage
 from engine.training.twin import Twin
@@ -85,7 +86,7 @@ class Stack:
         self._build = lambda: build(study.model, shape, settings)
         self.ensemble = Ensemble(
             self._build,
-            self._seeds,
+            self._families,
             self._device,
             dtype,
             shape.task,
@@ -97,15 +98,20 @@ class Stack:
         self._initial = {name: value.clone() for name, value in self.ensemble.parameters.items()}
         self._optimizer = StackedOptimizer(self.ensemble.parameters, self.study)
         asked = measured(self.study)
-        self._twin = Twin(self.ensemble, self.study, self._seeds) if "lyapunov" in asked else None
+        self._twin = Twin(self.ensemble, self.study, self._families) if "lyapunov" in asked else None
         rounds = -(-self.steps // self._batches)  # more than epochs where a round is a subset
         self._tail = TailAverage(rounds) if ASKING & asked else None
         self._fixed = FixedFeatures.of(self.ensemble, self.study, data, self._seeds)
-        self._epoch = -1
+        self._epoch, self._siblings = -1, self._begin_siblings()
         self._orders = torch.empty(0)
         self._graphed: dict[torch.Size, GraphedStep] = {}
         self._balanced: dict[str, tuple[Tensor, Balance]] = {}
         self._begin_balances()
+
+    @property
+    def _families(self) -> list[int]:
+        """What weights are drawn by, where orders are drawn by the seed."""
+        return [seed // self.study.children for seed in self._seeds]
 
     def advance(self, stop: int) -> "Advance":
         """Train up to a step; a replica whose loss is not finite, or too large, is frozen and reported."""
@@ -153,8 +159,10 @@ class Stack:
                     self._data.train[0],
                     self.study.redo_threshold,
                     self._build,
-                    [(seed, self.step) for seed in self._seeds],
+                    [(family, self.step) for family in self._families],
                 )
+            if self._siblings.any:
+                self._siblings.tie([self.ensemble.parameters, *self._optimizer.moments])
             losses.append(result.losses)
         return StepResult(torch.stack(losses), result.gradients)
 
@@ -214,15 +222,27 @@ class Stack:
         """Draw the orders of the step's epoch where they are new; return where its batch lies in them."""
         epoch, batch = divmod(step, self._batches)
         if epoch != self._epoch:
-            orders = [
-                _order(arm, self._rows, seed, epoch)
-                for arm, seed in zip(self._arms, self._seeds, strict=True)
-            ]
+            orders = self._drawn(epoch)
+            for past in range(self._epoch + 1, epoch) if self._siblings.any else ():
+                self._siblings.visit(self._drawn(past))
+            self._siblings.visit(orders)
             self._orders = torch.from_numpy(np.stack(orders)).to(self._device, non_blocking=True)
             for which, balance in self._balanced.values():
                 self._orders[which] = balance.order
             self._epoch = epoch
         return slice(batch * self._batch, (batch + 1) * self._batch)
+
+    def _drawn(self, epoch: int) -> list[Order]:
+        """Return each replica's order of an epoch; of balanced ones that of the first."""
+        pairs = zip(self._arms, self._seeds, strict=True)
+        return [_order(arm, self._rows, seed, epoch) for arm, seed in pairs]
+
+    def _begin_siblings(self) -> Siblings:
+        """Return who begins as whom, before any order is drawn."""
+        shared = self.study.children > 1
+        pairs = zip(self._arms, self._families, strict=True)
+        families = [(arm.name, family) for arm, family in pairs] if shared else []
+        return Siblings(families, self._device)
 
     def _begin_balances(self) -> None:
         """Set up the orderings that gradients make, each for the replicas that have it."""
@@ -296,6 +316,8 @@ class Stack:
             self._tail.keep(chosen)
         if self._fixed is not None:
             self._fixed.keep(chosen)
+        if self.study.children > 1:
+            self._siblings.keep(alive)
         self.indices = self.indices[alive]
         self._arms = [arm for arm, stays in zip(self._arms, alive, strict=True) if stays]
         self._seeds = [seed for seed, stays in zip(self._seeds, alive, strict=True) if stays]
@@ -364,7 +386,8 @@ class Stack:
             self._tail.restore(part("tail"))
         for rule, (_, balance) in self._balanced.items():
             balance.restore(part(rule))
-        self.step, self._epoch = state.step, -1
+        self.step = state.step
+        self._epoch, self._siblings = -1, self._begin_siblings()
 
 
 def _precision(study: Study) -> torch.dtype:

@@ -43,3 +43,19 @@ def test_a_stack_is_split_evenly_into_as_few_parts_as_can_be(count, at_once):
     assert len(sizes) == next(parts for parts in range(1, 99) if parts * at_once >= count)
     assert [index for part in found for index in part] == list(range(count))
     assert groups(study, replicas, at_once) == found
+
+
+@pytest.mark.parametrize(("at_once", "stacks"), [(None, 1), (6, 3), (5, 4), (3, 8), (1, 14)])
+def test_a_family_is_not_split_where_a_stack_can_hold_it(at_once, stacks):
+    study = toy(children=2, arms=(Arm("a", "RR"), Arm("b", "Forked")))
+    replicas = seeds(study, *range(7))
+    found = groups(study, replicas, at_once)
+    assert len(found) == stacks
+    homes: dict[tuple[str, int], set[int]] = {}
+    for number, part in enumerate(found):
+        for replica in part.values():
+            homes.setdefault((replica.arm, replica.seed // 2), set()).add(number)
+    if at_once != 1:
+        assert all(len(home) == 1 for home in homes.values())
+    assert max(len(part) for part in found) <= (at_once or 14)
+    assert [index for part in found for index in part] == list(range(14))

@@ -95,6 +95,33 @@ def test_subsets_are_uniform_and_reshuffled_after_each_cycle():
     assert abs(shared - 1.5) < 5 * np.sqrt(0.45 / 3000)
 
 
+@given(SIZES, SEEDS, EPOCHS, st.integers(0, 50), st.integers(1, 8))
+def test_a_fork_is_of_the_family_before_it_and_of_the_seed_after(n, seed, epoch, fork, children):
+    order = ordering("Forked").order(n, seed, epoch, fork=fork, children=children)
+    whose = seed // children if epoch < fork else seed
+    assert (order == ordering("RR").order(n, whose, epoch)).all()
+    sibling = seed - seed % children + (seed + 1) % children
+    other = ordering("Forked").order(n, sibling, epoch, fork=fork, children=children)
+    if epoch < fork or children == 1:
+        assert (order == other).all()
+    elif n >= 20:
+        assert (order != other).any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"fork": -1}, "`fork` must be a whole number of at least 0; got -1"),
+        ({"children": 0}, "`children` must be a whole number of at least 1; got 0"),
+    ],
+)
+def test_a_fork_is_after_whole_epochs_and_has_children(settings, words):
+    with pytest.raises(ValueError, match=words):
+        ordering("Forked").order(50, 0, 0, **settings)
+    with pytest.raises((ValueError, TypeError), match="fork"):  # the tests check types before it can
+        ordering("Forked").order(50, 0, 0, fork=1.5)
+
+
 @pytest.mark.parametrize("name", ["GraB", "PairBalance"])
 def test_balanced_orders_begin_as_random_reshuffle(name):
     assert (ordering(name).order(40, 6, 0) == ordering("RR").order(40, 6, 0)).all()
@@ -117,4 +144,4 @@ def test_an_order_depends_on_the_seed_and_the_epoch_alone(name):
 def test_an_unknown_ordering_names_those_there_are():
     with pytest.raises(LabError, match=r"XX") as error:
         ordering("XX")
-    assert "SS, RR, IGM, WR, FlipFlop, RS2, GraB, PairBalance" in error.value.remedy
+    assert "SS, RR, IGM, WR, FlipFlop, RS2, GraB, PairBalance, Forked" in error.value.remedy
