@@ -11,8 +11,8 @@ from data.analyses import load
 from data.errors import LabError
 from data.rows import AnalysisRow
 from data.store import Store
-from engine.cli.bar import bar
 from engine.cli.command import Command, Outcome, names, open_lab
+from engine.cli.once import once
 from engine.cli.table import table
 from engine.jobs.connect_request import (
     CURVES,
@@ -23,7 +23,6 @@ from engine.jobs.connect_request import (
     read_node,
     stored,
 )
-from engine.jobs.worker import carry_out, me, stop_on_signals
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -76,15 +75,7 @@ def _run(arguments: Namespace) -> Outcome:
         arguments.seed,
     )
     row = stored(store, wanted, store.traces.version(wanted.study))
-    if row is not None:
-        return _outcome(store, row, "This connection is there already.")
-    with stop_on_signals() as stop, bar() as show:
-        made = store.catalog.create_job("connect", wanted.study, wanted.spec, me())
-        job = carry_out(store, made, stop, show)
-    if job.status != "done" or job.result is None:
-        data = {"job": job.id, "study": job.study, "status": job.status, "analysis": None}
-        return Outcome(f"Job {job.id} is {job.status}; nothing is kept of it.", data, 130)
-    return _outcome(store, store.catalog.analysis(job.result["analysis"]), f"Job {job.id} is done.")
+    return once(store, "connect", wanted.study, wanted.spec, row, _outcome)
 
 
 def _node(store: Store, text: str) -> Node:

@@ -11,12 +11,11 @@ from data.rows import AnalysisRow
 from data.store import Store
 from engine.analysis.proportions import share
 from engine.analysis.shuffling.explanation import table as rows_of
-from engine.cli.bar import bar
 from engine.cli.command import Command, Outcome, names, open_lab
+from engine.cli.once import once
 from engine.cli.table import table
 from engine.jobs.explain_request import explain_request, stored
 from engine.jobs.request import read_seeds
-from engine.jobs.worker import carry_out, me, stop_on_signals
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -46,15 +45,7 @@ def _run(arguments: Namespace) -> Outcome:
     seeds = list(read_seeds(arguments.seeds)) if arguments.seeds is not None else None
     wanted = explain_request(store, arguments.study, arguments.arms, seeds, arguments.classes, arguments.seed)
     row = stored(store, wanted, store.traces.version(wanted.study))
-    if row is not None:
-        return _outcome(store, row, "This explanation is there already.")
-    with stop_on_signals() as stop, bar() as show:
-        made = store.catalog.create_job("explain", wanted.study, wanted.spec, me())
-        job = carry_out(store, made, stop, show)
-    if job.status != "done" or job.result is None:
-        data = {"job": job.id, "study": job.study, "status": job.status, "analysis": None}
-        return Outcome(f"Job {job.id} is {job.status}; nothing is kept of it.", data, 130)
-    return _outcome(store, store.catalog.analysis(job.result["analysis"]), f"Job {job.id} is done.")
+    return once(store, "explain", wanted.study, wanted.spec, row, _outcome)
 
 
 def _outcome(store: Store, row: AnalysisRow, first: str) -> Outcome:
