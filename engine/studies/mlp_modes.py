@@ -1,6 +1,6 @@
 """Pairs of perceptrons that differ in their seed alone: a barrier on the straight line between them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from jaxtyping import Float
@@ -66,11 +66,11 @@ def barrier(a: Weights, b: Weights, split: Split) -> float:
     return float((losses - ((1 - LAMBDAS) * losses[0] + LAMBDAS * losses[-1])).max())
 
 
-def _barriers(runs: Evidence, arm: str, split: Split) -> Values:
-    """Return the barrier of each pair of neighbouring seeds, NaN of an unfinished one; no seed is in two."""
+def barriers(runs: Evidence, arm: str, pairs: Iterable[tuple[int, int]], split: Split) -> Values:
+    """Return the barrier of each pair of seeds at the end of training, NaN of an unfinished one."""
     ids = {run.seed: run.id for run in runs.finished(arm)}
     found = []
-    for pair in zip(runs.seeds[::2], runs.seeds[1::2], strict=False):
+    for pair in pairs:
         if not all(seed in ids for seed in pair):
             found.append(np.nan)
             continue
@@ -86,7 +86,8 @@ def _double(weights: Weights) -> Weights:
 def verdict(runs: Evidence) -> Verdict:
     """Judge the barriers of pairs of seeds, from the weights kept at the end of training."""
     split = runs.study.load()
-    plain, normalized = (_barriers(runs, arm, split) for arm in ("no BN", "BN"))
+    pairs = list(zip(runs.seeds[::2], runs.seeds[1::2], strict=False))  # neighbours; no seed is in two
+    plain, normalized = (barriers(runs, arm, pairs, split) for arm in ("no BN", "BN"))
     details = [
         compare("no BN, barrier between two seeds in nats", plain, 0.0, "above", LEAST, "difference"),
         compare("barrier, BN - half of that without", normalized, plain / 2, "below", 0.0, "difference"),

@@ -1,6 +1,7 @@
 """Every study's verdict on made-up runs whose answer is known, in both directions."""
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -306,6 +307,60 @@ class TestModes:
         found = judge(store)
         assert found.kind == kind, found
         assert found.details[0].n == seeds // 2
+
+
+class TestInstability:
+    @pytest.mark.parametrize(
+        ("parted", "families", "kind"),
+        [
+            ({0, 1}, 8, "holds"),
+            (set(), 8, "does not hold"),
+            ({0, 1, 2, 4, 8}, 8, "does not hold"),
+            ({0, 4}, 8, "does not hold"),
+            ({0, 16}, 8, "does not hold"),
+            ({0, 1}, 4, "undecided"),
+        ],
+    )
+    def test_the_verdict_pairs_siblings_and_follows_the_fork(self, tmp_path, parted, families, kind):
+        found = self.judged(tmp_path, parted, range(2 * families))
+        assert found.kind == kind, found
+        assert [part.n for part in found.details] == [families] * 3
+
+    def test_seeds_that_were_not_one_run_up_to_their_fork_are_left_out_and_said_to_be(self, tmp_path):
+        found = self.judged(tmp_path, {0, 1}, range(16), strangers=(2,))
+        assert [part.n for part in found.details] == [8, 8, 7]
+        assert "1 families of fork 8 were not one run up to their fork and are left out" in found.sentence
+
+    def test_a_family_is_paired_whatever_the_first_seed(self, tmp_path):
+        found = self.judged(tmp_path, {0, 1}, range(1, 17))
+        assert (found.kind, [part.n for part in found.details]) == ("holds", [7] * 3)
+
+    def test_the_weights_are_kept_at_the_forks(self):
+        definition = study("mlp-instability")
+        forks = [arm.ordering_settings["fork"] for arm in definition.arms]
+        assert definition.checkpoints == tuple(k * definition.steps // definition.epochs for k in forks)
+        assert {arm.ordering_settings["children"] for arm in definition.arms} == {definition.children}
+
+    def judged(self, root, parted, seeds, strangers=()):
+        """Plant siblings with hidden units in two orders where the fork is in `parted`, and in one elsewhere.
+
+        Of a family in `strangers` the arm "fork 8" has siblings that begin from different weights.
+        """
+        definition = study("mlp-instability")
+        runs = {(arm.name, seed): {"full_batch_risk": END} for arm in definition.arms for seed in seeds}
+        store = record(root, definition, runs, STEPS)
+        planted, begun, ended = cache(lambda order: TestModes().relabelled(False, order)), [], []
+        trained = store.catalog.runs(definition.name)
+        for run in trained:
+            fork, family = int(run.arm.split()[1]), run.seed // 2
+            begun.append({"head.bias": np.full(10, run.seed if family in strangers and fork == 8 else -1)})
+            ended.append(planted(run.seed if fork in parted else family))
+        for step, kept in ((0, begun), (definition.steps, ended)):
+            stacked = {name: np.stack([one[name] for one in kept]).astype(np.float32) for name in kept[0]}
+            checkpoints.save(store, trained[0].job, "weights", step, [run.id for run in trained], stacked)
+        judge = verdict(definition.name)
+        assert judge is not None
+        return judge(store)
 
 
 def test_the_steepest_tenth_is_found():
