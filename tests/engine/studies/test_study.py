@@ -45,6 +45,7 @@ def test_a_name_follows_the_value_and_not_its_spelling():
         ({"epochs": "three"}, "`epochs` must be of type int"),
         ({"epochs": "0"}, "`epochs` must be at least 1"),
         ({"lr": "0"}, "`lr` must be more than 0"),
+        ({"children": "0"}, "`children` must be at least 1"),
         ({"lr": "nan"}, "`lr` must be more than 0"),
         ({"momentum": "1"}, "`momentum` must be below 1"),
         ({"dtype": "int8"}, "`dtype` must be one of float32, float64"),
