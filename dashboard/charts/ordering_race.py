@@ -10,7 +10,7 @@ import pandas as pd
 from dashboard.charts import edges
 from dashboard.charts.palette import MUTED
 
-ORDERINGS = ("SS", "RR", "IGM", "WR", "FlipFlop", "RS2", "GraB", "PairBalance")
+ORDERINGS = ("SS", "RR", "IGM", "WR", "FlipFlop", "RS2", "GraB", "PairBalance", "Forked")
 """Their places fix their colours: Single Shuffle and Random Reshuffle have those of the demo's first arms."""
 MEASURED, TAIL, REFERENCE = "last iterate", "tail average", "rate of theory"
 LINES: dict[str, list[float]] = {MEASURED: [1, 0], TAIL: [6, 3], REFERENCE: [1.5, 3.5]}

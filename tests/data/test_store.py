@@ -54,6 +54,7 @@ def test_a_new_store_opens_again_from_any_folder(tmp_path: Path, monkeypatch: py
         "checkpoints",
         "journals",
         "logs",
+        "networks",
         "traces",
     ]
 
@@ -210,6 +211,7 @@ def test_many_creators_make_one_store(tmp_path: Path) -> None:
         "checkpoints",
         "journals",
         "logs",
+        "networks",
         "traces",
     ]
 
