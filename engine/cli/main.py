@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from data.errors import LabError
+from data.plugins import discover
 from engine.cli.command import Command
-from engine.plugins import discover
 from engine.version import code_version
 
 DONE, MENDABLE, USAGE, DEFECT, STOPPED = 0, 1, 2, 70, 130

@@ -3,8 +3,8 @@
 from functools import cache
 
 from data.errors import LabError
+from data.plugins import discover
 from engine.datasets._dataset import Dataset, Shape, Split
-from engine.plugins import discover
 
 __all__ = ["Dataset", "Shape", "Split", "dataset", "datasets"]
 

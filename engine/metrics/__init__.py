@@ -2,9 +2,9 @@
 
 from functools import cache
 
+from data.plugins import discover
 from engine.metrics._metric import Metric, Optima, State
 from engine.metrics._weights import Weights
-from engine.plugins import discover
 
 __all__ = ["Metric", "Optima", "State", "Weights", "metrics"]
 

@@ -20,9 +20,9 @@ from typing import Any
 from torch import nn
 
 from data.errors import LabError
+from data.plugins import discover_classes
 from engine.datasets import Shape
 from engine.models._units import Units
-from engine.plugins import discover_classes
 
 __all__ = ["Units", "build", "models"]
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from functools import cache
 
 from data.errors import LabError
+from data.plugins import discover
 from data.store import Store
-from engine.plugins import discover
 from engine.studies._evidence import Evidence
 from engine.studies._study import Arm, Comparison, Study
 from engine.studies._verdict import Detail, Verdict, compare, conclude

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from engine.plugins import discover, discover_classes
+from data.plugins import discover, discover_classes
 
 
 @pytest.fixture
