@@ -67,8 +67,8 @@ class LogTable:
         facts: what the format says of the run itself: "name", "config" (flat, JSON-able), "started" (an aware
             moment). Only for a table of one run.
         notes: what a user should know of how it was read, a sentence each.
-        find_line: tells where a row stands, for example "line 7", given its place from 0; None where rows have
-            no such place.
+        find_line: tells where a row stands, for example "line 7", given its place from 0; None where no such
+            place can be told.
     """
 
     rows: duckdb.DuckDBPyRelation
@@ -95,8 +95,8 @@ class Importer:
         group: names the files that are read together, given one of them; None: each alone.
         version: raised whenever the same file would give other rows.
 
-    `read` raises `unreadable(...)` where a file is not what it seemed, lacks what it must have, or is damaged;
-    errors of DuckDB and Arrow that come out of the lazy rows are put into words by whoever draws them.
+    `read` raises `unreadable(...)` where a file is not what it seemed, lacks what it must have or is damaged.
+    Errors of DuckDB and Arrow that come out of the lazy rows are put into words by whoever draws them.
     """
 
     title: str
