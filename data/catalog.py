@@ -5,6 +5,7 @@ from data.catalog_jobs import JobCatalog
 from data.catalog_results import ResultCatalog, StudySnapshot
 from data.catalog_runs import RunCatalog
 from data.catalog_studies import StudyCatalog
+from data.catalog_uploads import UploadCatalog
 from data.rows import (
     AnalysisRow,
     CheckpointKind,
@@ -18,6 +19,7 @@ from data.rows import (
     SegmentRow,
     Source,
     StudyRow,
+    UploadRow,
 )
 
 __all__ = [
@@ -35,8 +37,9 @@ __all__ = [
     "Source",
     "StudyRow",
     "StudySnapshot",
+    "UploadRow",
 ]
 
 
-class Catalog(StudyCatalog, RunCatalog, JobCatalog, CheckpointCatalog, ResultCatalog):
-    """Studies, metrics, runs, jobs, checkpoints, segments and analyses of one store."""
+class Catalog(StudyCatalog, RunCatalog, JobCatalog, CheckpointCatalog, ResultCatalog, UploadCatalog):
+    """Studies, metrics, runs, jobs, checkpoints, segments, analyses and imports of one store."""

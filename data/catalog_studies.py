@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, exists, insert, or_, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from data import tables
@@ -25,8 +25,11 @@ class StudyCatalog(Database):
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=described))
 
     def studies(self) -> list[StudyRow]:
-        """Return every study, the oldest first."""
-        query = select(tables.studies).order_by(tables.studies.c.created_at, tables.studies.c.name)
+        """Return every study, the oldest first; one whose imports are all undone is not there."""
+        studies, uploads = tables.studies, tables.uploads
+        counts = exists().where(uploads.c.study == studies.c.name, uploads.c.undone_at.is_(None))
+        there = or_(studies.c.source != "upload", counts)
+        query = select(studies).where(there).order_by(studies.c.created_at, studies.c.name)
         with self.reading() as connection:
             return [StudyRow(**row) for row in connection.execute(query).mappings()]
 

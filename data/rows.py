@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 Source = Literal["engine", "upload"]
 RunStatus = Literal["queued", "running", "done", "diverged", "stopped", "failed"]
 JobStatus = Literal["queued", "running", "done", "failed", "stopped"]
-JobKind = Literal["train", "fit", "explain", "what_if", "connect"]
+JobKind = Literal["train", "fit", "explain", "what_if", "connect", "import_logs"]
 CheckpointKind = Literal["state", "weights"]
 
 
@@ -152,3 +152,25 @@ class AnalysisRow:
     seed: int | None
     job: int | None
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class UploadRow:
+    """An import of logs: what it was made from, by whom, and whether it was undone.
+
+    `files` hold name, sha256, size, importer and version of each; `mapping` says what was corrected.
+    """
+
+    id: int
+    study: str
+    job: int
+    files: list[dict[str, Any]]
+    mapping: dict[str, Any]
+    runs: int
+    rows: int
+    skipped: list[list[str]]
+    warnings: list[str]
+    who: str
+    code_version: str
+    created_at: datetime
+    undone_at: datetime | None

@@ -1,7 +1,7 @@
 """Turns journals into DuckDB files sorted by run and step, which never change once they have a name."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,50 @@ def merge_files(folder: Path, job: int, part: int, files: list[Path]) -> dict[st
         _create(connection, list(columns.items()))
         union = " UNION ALL BY NAME ".join(f"SELECT * FROM old{place}.{TABLE}" for place in range(len(files)))
         connection.execute(f"INSERT INTO aside.{TABLE} BY NAME SELECT * FROM ({union}) ORDER BY run, step")
+
+    return _sealed(folder, job, part, fill)
+
+
+def seal_staged(
+    folder: Path,
+    job: int,
+    part: int,
+    staged: Path,
+    table: str,
+    runs: Mapping[int, int],
+    metrics: Mapping[str, str],
+    memory_bytes: int,
+) -> dict[str, Any]:
+    """Write rows of another DuckDB file as one sealed file, in double precision.
+
+    Args:
+        folder: where sealed files lie.
+        job: whose rows they are.
+        part: the part of the job that they make up.
+        staged: the file, which nobody has open.
+        table: its table, with `run`, `step`, `epoch`, `seconds` and the metrics' columns.
+        runs: id by the number that the table has; rows of other numbers are left out.
+        metrics: column of the table by the metric's name in the sealed file.
+        memory_bytes: that DuckDB may use.
+
+    Raises:
+        LabError: a (run, step) stands there twice, or the disk is full; no file is left behind then.
+    """
+
+    def fill(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute(f"SET memory_limit = '{memory_bytes >> 20}MiB'")
+        connection.execute(f"ATTACH {literal(str(staged))} AS staged (READ_ONLY)")
+        ids = pa.table(
+            {"given": pa.array(runs.keys(), pa.int32()), "id": pa.array(runs.values(), pa.int32())}
+        )
+        connection.register("ids", ids)
+        columns = [("run", "INTEGER"), ("step", "BIGINT"), ("epoch", "DOUBLE"), ("seconds", "DOUBLE")]
+        _create(connection, [*columns, *((name, "DOUBLE") for name in metrics)])
+        values = "".join(f", {column}" for column in metrics.values())
+        connection.execute(
+            f"INSERT INTO aside.{TABLE} SELECT id, step, epoch, seconds{values} "
+            f"FROM staged.{table} JOIN ids ON run = given ORDER BY id, step"
+        )
 
     return _sealed(folder, job, part, fill)
 

@@ -13,7 +13,7 @@ from data.errors import LabError
 from data.traces import Traces
 
 CATALOG = "catalog.sqlite"
-FOLDERS = ("journals", "traces", "checkpoints", "analyses", "networks", "logs")
+FOLDERS = ("journals", "traces", "checkpoints", "analyses", "networks", "uploads", "logs")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class Store:
     def networks(self) -> Path:
         """Uploaded networks: networks/<sha256 of the file>.safetensors."""
         return self.root / "networks"
+
+    @property
+    def uploads(self) -> Path:
+        """Files on their way in: uploads/<token>, gone once they are imported."""
+        return self.root / "uploads"
 
     @property
     def logs(self) -> Path:

@@ -181,3 +181,25 @@ analyses = Table(
     Index("analyses_of_study", "study", "kind"),
     sqlite_autoincrement=True,
 )
+
+# An import of logs made elsewhere, with what it was made from; an undone one counts nowhere.
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study", String, ForeignKey("studies.name"), nullable=False),
+    Column("job", Integer, ForeignKey("jobs.id"), nullable=False),
+    Column("files", JSON, nullable=False),
+    Column("mapping", JSON, nullable=False),
+    Column("runs", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("skipped", JSON, nullable=False),
+    Column("warnings", JSON, nullable=False),
+    Column("who", String, nullable=False),
+    Column("code_version", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("undone_at", UtcDateTime),
+    UniqueConstraint("job", name="uploads_job_once"),
+    Index("uploads_of_study", "study"),
+    sqlite_autoincrement=True,
+)

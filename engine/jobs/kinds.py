@@ -23,5 +23,6 @@ KINDS: dict[JobKind, Kind] = {
     "explain": Kind("Explaining the data orders of", "checkpoint"),
     "what_if": Kind("Trying every order, beside", "order"),
     "connect": Kind("Connecting networks of", "part"),
+    "import_logs": Kind("Importing logs into", "file"),
 }
 """By the name of the file of ``engine.jobs`` that runs them."""

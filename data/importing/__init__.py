@@ -1,0 +1,1 @@
+"""From files made elsewhere to a study: gathered, staged as they stand, planned, then committed at once."""

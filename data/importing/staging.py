@@ -1,0 +1,453 @@
+"""Rows of log files as they stand, in a DuckDB file of their own: typed, counted, nothing interpreted yet."""
+
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import pyarrow as pa
+
+from data.columns import literal
+from data.errors import LabError
+from data.importers import LogFile, LogTable, Role, importers, recognize, unreadable
+from data.importing.gathering import Gathered, Skipped, sha256
+from data.importing.limits import Limits
+
+Progress = Callable[[int, int, str], bool]
+"""Told files done, files in all and which; True stops."""
+
+Kind = Literal["number", "text", "empty"]
+
+MISSING = ("", "na", "n/a", "#n/a", "null", "none", "nil", "-", "--", "?", "<na>")
+"""Cells, in lower case and without spaces around, that hold no value. NaN is a value."""
+
+_TIMES = ("TIMESTAMP", "DATE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE")
+_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+_NUMBERS = (*_WHOLE, *(f"U{kind}" for kind in _WHOLE), "FLOAT", "DOUBLE", "BOOLEAN")
+
+
+class StoppedReading(Exception):  # noqa: N818 - a wish, not an error
+    """Somebody asked to stop."""
+
+
+@dataclass
+class Column:
+    """A column of a shape.
+
+    Attributes:
+        name: as in the file.
+        role: what the format says it is, None where it says nothing.
+        unit: what the format says, "" where nothing.
+        kind: what its cells are; "empty" without any. Text among numbers makes no text of a column.
+        numbers: cells that are numbers.
+        texts: cells that are text.
+        low: smallest finite number; None without any.
+        high: largest finite number.
+        whole: whether all its finite numbers are whole.
+        text: the first text in it, with where it stands; empty without any.
+    """
+
+    name: str
+    role: Role | None = None
+    unit: str = ""
+    kind: Kind = "empty"
+    numbers: int = 0
+    texts: int = 0
+    low: float | None = None
+    high: float | None = None
+    whole: bool = True
+    text: str = ""
+
+
+@dataclass
+class Table:
+    """A table of a file: rows of the shape that have its number.
+
+    Attributes:
+        number: of the table.
+        file: its file's name, of the first where several were read together.
+        name: what tells it from others of the file.
+        rows: how many it has.
+        facts: what the format says of its run.
+    """
+
+    number: int
+    file: str
+    name: str
+    rows: int
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Shape:
+    """Tables of one format with the same columns; their rows are the DuckDB table ``shape<number>``.
+
+    It has the columns ``t`` (number of the table), ``n`` (place of the row in its table, from 0) and, of the
+    i-th column, ``v<i>`` (number; of a moment, seconds since 1970) and ``s<i>`` (text that is no number).
+    """
+
+    number: int
+    importer: str
+    columns: list[Column]
+    tables: list[Table] = field(default_factory=list)
+
+
+@dataclass
+class Staged:
+    """What was found in the files.
+
+    Attributes:
+        shapes: tables by format and columns.
+        files: of each file taken: name, sha256, size, importer, version.
+        skipped: what was not taken, and why.
+        notes: what a user should know of how files were read.
+    """
+
+    shapes: list[Shape] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    lines: dict[int, Callable[[int], str]] = field(default_factory=dict, repr=False, compare=False)
+    """Tells where a row of a table stands in its file, while the file is there."""
+
+    @property
+    def tables(self) -> int:
+        """Tables in all."""
+        return sum(len(shape.tables) for shape in self.shapes)
+
+    @property
+    def rows(self) -> int:
+        """Rows in all."""
+        return sum(table.rows for shape in self.shapes for table in shape.tables)
+
+
+@contextmanager
+def database(folder: Path, limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the staged rows of an import, with bounded memory.
+
+    Args:
+        folder: of the import.
+        limits: the memory.
+    """
+    spill = folder / "spill"
+    spill.mkdir(exist_ok=True)
+    connection = duckdb.connect(
+        str(folder / "staged.duckdb"),
+        config={
+            "memory_limit": f"{limits.memory_bytes >> 20}MiB",
+            "temp_directory": str(spill),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def stage(
+    gathered: Gathered,
+    connection: duckdb.DuckDBPyConnection,
+    limits: Limits,
+    known: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Staged:
+    """Read every file that an importer knows; a file that cannot be read is skipped whole, with the reason.
+
+    Args:
+        gathered: the files.
+        connection: of `database`, with nothing staged in it yet.
+        limits: of rows and columns.
+        known: where files of these SHA-256 were imported before; they are skipped.
+        progress: told before each file, and several times a second while one is read.
+
+    Raises:
+        LabError: there are more rows or columns than the limits allow, or the disk is full.
+        StoppedReading: `progress` returned True.
+    """
+    staged = Staged(skipped=list(gathered.skipped))
+    groups = _grouped(gathered.files, staged)
+    for place, (importer, files) in enumerate(groups):
+        told = f"reading {files[0].name}"
+
+        def tell(place: int = place, told: str = told) -> bool:
+            return progress is not None and progress(place, len(groups), told)
+
+        if tell():
+            raise StoppedReading
+        provenance = [_provenance(file, importer) for file in files]
+        before = {(known or {}).get(one["sha256"]) for one in provenance}
+        if None not in before:
+            where = ", ".join(sorted(f"`{one}`" for one in before if one))
+            staged.skipped += [
+                Skipped(
+                    one["name"], f"it was imported before, into {where}", "Undo that import to take it again."
+                )
+                for one in provenance
+            ]
+            continue
+        first = staged.tables
+        try:
+            notes = _stage_group(staged, connection, importer, files, limits, tell)
+        except LabError as error:
+            if error.title != "This file cannot be read":
+                raise
+            why = error.message.removeprefix(f"`{files[0].name}`: ").rstrip(".")
+            staged.skipped.append(Skipped(files[0].name, why, error.remedy))
+            continue
+        if any(sha256(file.path) != one["sha256"] for file, one in zip(files, provenance, strict=True)):
+            _forget(staged, connection, first)
+            why = "it changed while it was read"
+            staged.skipped.append(Skipped(files[0].name, why, "Import it when nothing writes it any more."))
+            continue
+        staged.files += provenance
+        staged.notes += [f"`{files[0].name}`: {note}" for note in notes]
+    for shape in staged.shapes:
+        _describe(connection, shape, staged.lines)
+    staged.shapes = [shape for shape in staged.shapes if shape.tables]
+    return staged
+
+
+def _grouped(files: Sequence[LogFile], staged: Staged) -> list[tuple[str, list[LogFile]]]:
+    """Return each importer's files, those that are read together in one list."""
+    groups: dict[tuple[str, str], list[LogFile]] = {}
+    for file in files:
+        name = recognize(file)
+        if name is None:
+            staged.skipped.append(Skipped(file.name, *_unknown(file)))
+            continue
+        group = importers()[name].group
+        groups.setdefault((name, group(file) if group else f"{file.name}\0{file.path}"), []).append(file)
+    return [(name, files) for (name, _), files in groups.items()]
+
+
+def _unknown(file: LogFile) -> tuple[str, str]:
+    """Return why no importer knows a file, and what would help."""
+    if not file.size:
+        return "it is empty", "Check that the run wrote it."
+    if file.head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        return "it is a pickle, which would run code when read", "Save numbers as CSV, JSON lines or .npz."
+    return "no importer knows its content", "See docs/uploads.md for the formats that are read."
+
+
+def _provenance(file: LogFile, importer: str) -> dict[str, Any]:
+    return {
+        "name": file.name,
+        "sha256": sha256(file.path),
+        "size": file.size,
+        "importer": importer,
+        "version": importers()[importer].version,
+    }
+
+
+def _stage_group(
+    staged: Staged,
+    connection: duckdb.DuckDBPyConnection,
+    importer: str,
+    files: Sequence[LogFile],
+    limits: Limits,
+    tell: Callable[[], bool],
+) -> list[str]:
+    """Stage the tables of files that belong together, all or none, and return what is to be said of them."""
+    notes: list[str] = []
+    first, found = staged.tables, False
+    try:
+        for table in importers()[importer].read(connection, files):
+            found |= _stage_table(staged, connection, importer, files[0], table, limits, tell)
+            notes += table.notes
+    except BaseException as error:
+        _forget(staged, connection, first)
+        if isinstance(error, StoppedReading | LabError):
+            raise
+        if isinstance(error, duckdb.Error | pa.ArrowException | ValueError | OverflowError):
+            if "No space left" in str(error) or "disk" in str(error).lower():
+                raise LabError("The disk is full", f"{error}", "Free some space, then try again.") from error
+            raise unreadable(files[0], _first_line(error), "Mend the file, or write it again.") from error
+        raise
+    if not found:
+        raise unreadable(files[0], "it has no rows", "Check that the run wrote any.")
+    return notes
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+
+
+def _stage_table(
+    staged: Staged,
+    connection: duckdb.DuckDBPyConnection,
+    importer: str,
+    file: LogFile,
+    table: LogTable,
+    limits: Limits,
+    tell: Callable[[], bool],
+) -> bool:
+    """Put a table's rows beside those of the same format and columns; return whether it has any."""
+    names, kinds = table.rows.columns, [str(kind) for kind in table.rows.types]
+    if len(names) > limits.columns:
+        what = f"it has {len(names):,} columns, and at most {limits.columns:,} are taken"
+        raise unreadable(file, what, "Log fewer metrics, or leave columns out.")
+    for name in names:
+        if len(name) > limits.name:
+            what = f"the name of column `{name[:40]}...` has {len(name):,} characters"
+            raise unreadable(file, what, f"Give it at most {limits.name}.")
+    columns = [Column(name, table.roles.get(name), table.units.get(name, "")) for name in names]
+    same = [(column.name, column.role, column.unit) for column in columns]
+    shape = next(
+        (
+            one
+            for one in staged.shapes
+            if one.importer == importer
+            and [(each.name, each.role, each.unit) for each in one.columns] == same
+        ),
+        None,
+    )
+    if shape is None:
+        shape = Shape(len(staged.shapes), importer, columns)
+        staged.shapes.append(shape)
+        body = "".join(f", v{i} DOUBLE, s{i} VARCHAR" for i in range(len(names)))
+        connection.execute(f"CREATE TABLE shape{shape.number} (t INTEGER, n BIGINT{body})")
+    number = staged.tables
+    left = limits.rows - staged.rows
+    source = table.rows  # DuckDB finds it by this name
+    cells = "".join(f", {_cells(f'c{i}', kind)}" for i, kind in enumerate(kinds))
+    aliases = ", ".join(f"c{i}" for i in range(len(names)))
+    sql = (
+        f"INSERT INTO shape{shape.number} SELECT {number}, row_number() OVER () - 1{cells} "
+        f"FROM (SELECT * FROM source LIMIT {left + 1}) AS given({aliases})"
+    )
+    rows = _watched(connection, sql, {"source": source}, tell)
+    if rows > left:
+        raise LabError(
+            "Too many rows",
+            f"`{file.name}` takes the import past {limits.rows:,} rows.",
+            "Log less often, or import in several parts.",
+        )
+    if rows:
+        shape.tables.append(Table(number, file.name, table.name, rows, dict(table.facts)))
+        if table.find_line is not None:
+            staged.lines[number] = table.find_line
+    return rows > 0
+
+
+def _watched(
+    connection: duckdb.DuckDBPyConnection,
+    sql: str,
+    relations: Mapping[str, duckdb.DuckDBPyRelation],
+    tell: Callable[[], bool],
+) -> int:
+    """Run a statement that changes rows, telling now and then that it lives; return the rows."""
+    done = threading.Event()
+    failed: list[BaseException] = []
+    changed: list[int] = []
+
+    def work(source: duckdb.DuckDBPyRelation) -> None:
+        try:
+            changed.append(int(connection.execute(sql).fetchall()[0][0]))
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the thread that waits
+            failed.append(error)
+        finally:
+            done.set()
+
+    threading.Thread(target=work, args=(relations["source"],), daemon=True).start()
+    stopped = False
+    while not done.wait(0.25):
+        if not stopped and tell():
+            stopped = True
+            connection.interrupt()
+    if stopped:
+        raise StoppedReading
+    if failed:
+        raise failed[0]
+    return changed[0]
+
+
+def _cells(column: str, kind: str) -> str:
+    """Return SQL of a cell's number and of its text where it is no number."""
+    upper = kind.upper()
+    if upper == "VARCHAR":
+        missing = ", ".join(literal(each) for each in MISSING)
+        bare = f"trim({column}, ' \t\r\n')"
+        number = (
+            f"CASE lower({bare}) WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 "
+            f"ELSE TRY_CAST({bare} AS DOUBLE) END"
+        )
+        text = (
+            f"CASE WHEN TRY_CAST({bare} AS DOUBLE) IS NULL "
+            f"AND lower({bare}) NOT IN ({missing}, 'true', 'false') THEN {column} END"
+        )
+        return f"{number}, {text}"
+    if upper in _TIMES:
+        return f"epoch({column}::TIMESTAMP), NULL"
+    if upper.startswith("ENUM"):
+        return _cells(f"{column}::VARCHAR", "VARCHAR")
+    if upper in _NUMBERS or (upper.startswith("DECIMAL(") and upper.endswith(")")):
+        return f"{column}::DOUBLE, NULL"
+    return "NULL, NULL"  # lists, structures, bytes
+
+
+def _forget(staged: Staged, connection: duckdb.DuckDBPyConnection, first: int) -> None:
+    """Take the tables from a number on out again."""
+    for shape in staged.shapes:
+        connection.execute(f"DELETE FROM shape{shape.number} WHERE t >= ?", [first])
+        shape.tables = [table for table in shape.tables if table.number < first]
+
+
+def _describe(
+    connection: duckdb.DuckDBPyConnection, shape: Shape, lines: Mapping[int, Callable[[int], str]]
+) -> None:
+    """Say of every column what is in it."""
+    if not shape.tables:
+        return
+    parts = [
+        f"count(v{i}), count(s{i}), min(v{i}) FILTER (isfinite(v{i})), max(v{i}) FILTER (isfinite(v{i})), "
+        f"coalesce(bool_and(v{i} = floor(v{i})) FILTER (isfinite(v{i})), true), "
+        f"min((t, n, s{i})) FILTER (s{i} IS NOT NULL)"
+        for i in range(len(shape.columns))
+    ]
+    told = connection.execute(f"SELECT {', '.join(parts)} FROM shape{shape.number}").fetchall()[0]
+    files = {table.number: table.file for table in shape.tables}
+    for i, column in enumerate(shape.columns):
+        column.numbers, column.texts, column.low, column.high, column.whole, first = told[6 * i : 6 * i + 6]
+        if first is not None:
+            t, n, text = first if isinstance(first, tuple) else first.values()
+            where = lines[t](n) if t in lines else f"row {n + 1:,}"
+            column.text = f"{text[:60]!r} in {where} of `{files[t]}`"
+        if column.numbers or column.texts:
+            column.kind = "number" if column.numbers >= column.texts else "text"
+
+
+def to_json(staged: Staged) -> str:
+    """Write what was found as JSON, the rows apart."""
+    plain = {
+        "shapes": [
+            {**vars(shape), "columns": [vars(one) for one in shape.columns],
+             "tables": [vars(one) for one in shape.tables]}
+            for shape in staged.shapes
+        ],
+        "files": staged.files,
+        "skipped": [list(one) for one in staged.skipped],
+        "notes": staged.notes,
+    }  # fmt: skip
+    return json.dumps(plain, default=lambda moment: moment.isoformat())
+
+
+def from_json(text: str) -> Staged:
+    """Read what `to_json` wrote; moments in facts stay ISO 8601 text."""
+    told = json.loads(text)
+    shapes = [
+        Shape(
+            one["number"], one["importer"], [Column(**each) for each in one["columns"]],
+            [Table(**each) for each in one["tables"]],
+        )
+        for one in told["shapes"]
+    ]  # fmt: skip
+    return Staged(shapes, told["files"], [Skipped(*one) for one in told["skipped"]], told["notes"])
