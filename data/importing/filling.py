@@ -12,8 +12,8 @@ from data.importing.run_names import Key
 from data.importing.staging import Shape
 
 ROWS = "rows"
-"""The table that is made: run (counted from 0 in the order of the plan), step, epoch, seconds and the metrics, as
-m0, m1, ... No name from a file is ever a name in SQL."""
+"""The table that is made: run (counted from 0 in the order of the plan), step, epoch, seconds and the metrics
+as m0, m1, ... No name from a file is ever a name in SQL."""
 
 ID = "run, step"
 
@@ -151,8 +151,9 @@ def _gather(
     wide = "".join(f", arg_max({cell}, place) AS {into}" for into, cell in cells.items())
     connection.execute(
         f"INSERT INTO gathered BY NAME SELECT run, step, arg_max(epoch, place) AS epoch, "
-        f"min(seconds) AS seconds{pivoted}{wide}, max(place) AS place FROM (SELECT *, {step}::BIGINT AS step, passes AS epoch, "
-        f"elapsed AS seconds FROM ({inner}) WHERE {whole}) GROUP BY {ID}"
+        f"min(seconds) AS seconds{pivoted}{wide}, max(place) AS place FROM ("
+        f"SELECT *, {step}::BIGINT AS step, passes AS epoch, elapsed AS seconds FROM ({inner}) WHERE {whole}"
+        f") GROUP BY {ID}"
     )
     doubles = connection.execute(
         f"SELECT coalesce(sum(c - 1), 0) FROM (SELECT count(*) AS c FROM ({inner}) "

@@ -127,7 +127,12 @@ def choose(shape: Shape, said: Corrections) -> list[Choice]:
     Raises:
         LabError: one role was given to two columns, or a role to a column that cannot have it.
     """
-    chosen: list[Role | None] = [said.roles.get(one.name, one.role) for one in shape.columns]
+    there = {one.name for one in shape.columns}
+    moved = {role for column, role in said.roles.items() if column in there and role in _ONCE}
+    chosen: list[Role | None] = [
+        said.roles.get(one.name, None if one.role in moved or one.name in said.names else one.role)
+        for one in shape.columns
+    ]
     taken = {role for role in chosen if role}
     long = {"metric", "value"} <= taken or _is_long(shape.columns, taken)
     for role, names in _NAMES.items():
