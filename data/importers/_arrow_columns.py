@@ -7,6 +7,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.importers._importer import LogFile, unreadable
+
 BATCH = 1 << 16
 """Rows that are held at once."""
 
@@ -60,6 +62,16 @@ def columns(schema: pa.Schema) -> Columns:
     }
     kinds = [(name, kind) for name, (_, kind) in zip(names, taken, strict=True)]
     return Columns(pa.schema(kinds), places, units, notes)
+
+
+def require_columns(file: LogFile, taken: Columns) -> None:
+    """Refuse a file of which no column is taken.
+
+    Raises:
+        LabError: there is none.
+    """
+    if not taken.places:
+        raise unreadable(file, "it has no column of single numbers", "Import the file with the metrics.")
 
 
 def has_numbers(schema: pa.Schema) -> bool:

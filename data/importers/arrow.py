@@ -7,7 +7,7 @@ from itertools import chain
 import duckdb
 import pyarrow as pa
 
-from data.importers._arrow_columns import DAMAGE, columns, stream
+from data.importers._arrow_columns import DAMAGE, columns, require_columns, stream
 from data.importers._importer import Importer, LogFile, LogTable, unreadable
 
 _FEATHER_1 = b"FEA1"
@@ -40,6 +40,7 @@ def _table(connection: duckdb.DuckDBPyConnection, file: LogFile) -> LogTable:
         opened = pa.ipc.open_stream(mapped)
         batches = iter(opened)
     taken = columns(opened.schema)
+    require_columns(file, taken)
     first = next(batches, None)
     if first is not None:
         first.validate(full=True)

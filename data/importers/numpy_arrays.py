@@ -5,6 +5,7 @@ import math
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -25,6 +26,7 @@ EXPANDED = 1 << 32
 _WHOLE = 1 << 28
 """Bytes that are held at once, of an array that must be read as a whole."""
 
+_METRICS = 1024
 _HEADER = 10_000
 _CHUNK = 1 << 24
 _NPY = b"\x93NUMPY"
@@ -152,7 +154,7 @@ def _array(file: LogFile, name: str, size: int, open_whole: Callable[[], IO[byte
             f"`{name}` holds Python objects, which could run code when read",
             "Save it as an array of numbers, all rows of one length.",
         )
-    if not (dtype.fields or _is_taken(dtype)) or not 0 < dtype.itemsize <= 1 << 20:
+    if not any(_is_taken(kind) for kind in _kinds(dtype)) or not 0 < dtype.itemsize <= 1 << 20:
         raise unreadable(file, f"`{name}` is of type {dtype}, no real numbers or text", _SHAPES)
     if any(length <= 0 for length in shape):
         raise unreadable(file, f"`{name}` is of shape {list(shape)} and so holds nothing", _SHAPES)
@@ -171,6 +173,10 @@ def _after(whole: IO[bytes], start: int) -> IO[bytes]:
     return whole
 
 
+def _kinds(dtype: np.dtype[Any]) -> list[np.dtype[Any]]:
+    return [dtype[name] for name in dtype.names] if dtype.names else [dtype]
+
+
 def _is_taken(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "biufUSM" or (dtype.kind == "m" and np.datetime_data(dtype)[0] not in "YM")
 
@@ -181,7 +187,7 @@ def _table(connection: duckdb.DuckDBPyConnection, file: LogFile, arrays: list[_A
     shape = max(shapes, key=len, default=())
     axes = {array.name: array for array in arrays if len(shape) == 2 and _is_axis(array, shape)}
     metrics = [array for array in arrays if array.shape and array.name not in axes]
-    if not 1 <= len(shape) <= 3 or any(array.shape != shape for array in metrics):
+    if not 1 <= len(shape) <= 3 or shape[2:] > (_METRICS,) or any(array.shape != shape for array in metrics):
         found = ", ".join(f"`{array.name}` {list(array.shape)}" for array in arrays[:8])
         raise unreadable(file, f"it has arrays of shapes that make no one table: {found}", _SHAPES)
     for array in [*metrics, *axes.values()]:
@@ -232,23 +238,26 @@ def _batches(
     names = unique_names([*roles, *(name for array in metrics for name in _names(array, width))])
     row_bytes = sum(array.dtype.itemsize for array in metrics) * width
     rows = max(1, min(BATCH, _CHUNK // row_bytes))
-    streams = [array.open() for array in metrics]
     whole = [_whole(array).reshape(-1) if array.fortran else None for array in metrics]
-    for start in range(0, total, rows):
-        places = np.arange(start, min(start + rows, total))
-        cells = []
-        for name, role in roles.items():
-            place = places // steps if role == "seed" else places % steps
-            cells.append(_arrow(axes[name][place] if name in axes else place))
-        for array, bytes_of, all_of in zip(metrics, streams, whole, strict=True):
-            first, count = start * width, len(places) * width
-            flat = _taken(bytes_of, array.dtype, count) if all_of is None else all_of[first : first + count]
-            cells += _columns(flat.reshape(-1, width))
-        yield pa.record_batch(cells, names)
+    with ExitStack() as opened:
+        streams = [opened.enter_context(array.open()) for array in metrics]
+        for start in range(0, total, rows):
+            places = np.arange(start, min(start + rows, total))
+            cells = []
+            for name, role in roles.items():
+                place = places // steps if role == "seed" else places % steps
+                cells.append(_arrow(axes[name][place] if name in axes else place))
+            for array, bytes_of, all_of in zip(metrics, streams, whole, strict=True):
+                first, count = start * width, len(places) * width
+                flat = (
+                    _taken(bytes_of, array.dtype, count) if all_of is None else all_of[first : first + count]
+                )
+                cells += _columns(flat.reshape(-1, width))
+            yield pa.record_batch(cells, names)
 
 
-def _taken(stream_: IO[bytes], dtype: np.dtype[Any], count: int) -> np.ndarray:
-    found = stream_.read(count * dtype.itemsize)
+def _taken(source: IO[bytes], dtype: np.dtype[Any], count: int) -> np.ndarray:
+    found = source.read(count * dtype.itemsize)
     return np.frombuffer(found, dtype)
 
 

@@ -7,7 +7,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.importers._arrow_columns import BATCH, DAMAGE, columns, stream
+from data.importers._arrow_columns import BATCH, DAMAGE, columns, require_columns, stream
 from data.importers._importer import Importer, LogFile, LogTable, unreadable
 
 
@@ -26,6 +26,7 @@ def _table(connection: duckdb.DuckDBPyConnection, file: LogFile) -> LogTable:
     metadata = pq.read_metadata(file.path)
     given = metadata.schema.to_arrow_schema()
     taken = columns(given)
+    require_columns(file, taken)
     names = list(dict.fromkeys(given.names[place] for place in taken.places))
     # Text comes as codes into a dictionary, so that a long word on many rows is held once.
     text = [name for name in names if pa.types.is_string(given.types[given.names.index(name)])]
@@ -34,7 +35,7 @@ def _table(connection: duckdb.DuckDBPyConnection, file: LogFile) -> LogTable:
     )
     batches = opened.iter_batches(BATCH, columns=names, use_threads=False)
     first = next(batches, None)
-    if first is None or not names:
+    if first is None:
         return LogTable(stream(connection, taken.schema, ()), units=taken.units, notes=taken.notes)
     read = columns(first.schema)
     rows = stream(connection, read.schema, read.batches(chain([first], batches)))
