@@ -119,7 +119,7 @@ def _known(head: bytes, named: bool, written: str | None, text: str) -> Delimite
     )
     if not headed and not delimiter.strip() and not all(map(_is_value, cells)):
         return None
-    if not _has_numbers(rows, len(first), decimal_comma) and (rows or not named):
+    if not _numeric(rows, len(first), decimal_comma) and (rows or not named):
         return None
     if decimal_comma:
         notes.append("Numbers are written with a decimal comma.")
@@ -140,7 +140,7 @@ def _known(head: bytes, named: bool, written: str | None, text: str) -> Delimite
 
 
 def _split(body: str, whole: bool, named: bool) -> tuple[str, list[list[str]]] | None:
-    """Return the delimiter that gives most rows as many cells as the first, and the rows it gives."""
+    """Return the delimiter that gives most rows as many cells as the first, and most columns of numbers."""
     best: tuple[tuple[float, int], str, list[list[str]]] | None = None
     for delimiter in DELIMITERS:
         runs = delimiter == " " and re.search(r"(?m)^ | {2}|\t| $", body)
@@ -154,9 +154,13 @@ def _split(body: str, whole: bool, named: bool) -> tuple[str, list[list[str]]] |
         width = len(records[0]) if records else 0
         rows = records[1:]
         agreeing = sum(_fits(row, width) for row in rows) / len(rows) if rows else 1.0
-        if width < 2 or (agreeing < 0.5 and not named) or (not rows and delimiter == " "):
+        if (
+            width < 2
+            or (delimiter == " " and not rows)
+            or (agreeing < 0.5 and (delimiter == " " or not named))
+        ):
             continue
-        score = (agreeing, width if agreeing < 0.5 else 0)
+        score = (agreeing, _numeric(rows, width, delimiter != ","))
         if best is None or score > best[0]:
             best = (score, "" if runs else delimiter, records)
     if best is None or best[0][0] < 0.5:
@@ -204,16 +208,16 @@ def _commented(comments: Sequence[str], delimiter: str, width: int) -> list[str]
     return [name.strip() for name in found] if len(found) == width and all(map(str.strip, found)) else None
 
 
-def _has_numbers(rows: Sequence[Sequence[str]], width: int, decimal_comma: bool) -> bool:
-    """Whether a column holds numbers only, as every log does and prose does not; true of broken rows too."""
+def _numeric(rows: Sequence[Sequence[str]], width: int, comma: bool) -> int:
+    """Count the columns that hold numbers only, as every log has and prose has not; broken rows count too."""
     fitting = [row for row in rows if len(row) >= width] or rows
+    found = 0
     for column in zip(*(row[:width] for row in fitting), strict=False):
         cells = [cell.strip() for cell in column if cell.strip().lower() not in MISSING]
-        if cells and all(
-            _NUMBER.fullmatch(cell) or (decimal_comma and _COMMA_NUMBER.fullmatch(cell)) for cell in cells
-        ):
-            return True
-    return False
+        found += bool(cells) and all(
+            _NUMBER.fullmatch(cell) or (comma and _COMMA_NUMBER.fullmatch(cell)) for cell in cells
+        )
+    return found
 
 
 def log_table(
