@@ -147,14 +147,15 @@ class Intake:
             LabError: as of `planning.plan`; the plan before stays.
         """
         said = said or Corrections()
-        before = self.planned
-        if before is not None and before[0] == said:
+        before, filled = self.planned, self.folder / "filled"
+        if before is not None and before[0] == said and filled.exists():
             return before[1]
         staged = self.read()
-        (self.folder / "plan.json").unlink(missing_ok=True)
+        filled.unlink(missing_ok=True)  # the rows are filled in anew from here on
         with database(self.folder, self.limits) as connection:
             planned = plan(staged, connection, said, self.limits)
         self._keep("plan.json", json.dumps({"said": said.to_json(), "plan": planned.to_json()}))
+        filled.touch()
         return planned
 
     def commit(

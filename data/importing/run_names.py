@@ -10,7 +10,7 @@ import duckdb
 
 from data.errors import LabError
 from data.importing.cells import joined_text, moment_of, place_of
-from data.importing.naming import guess, run_name
+from data.importing.naming import Guess, guess, run_name
 from data.importing.roles import Choice, Corrections
 from data.importing.staging import Shape, Staged
 
@@ -129,13 +129,13 @@ def name_runs(
         ):  # up to the year 3000: beyond, it is no such moment
             moment = datetime.fromtimestamp(begun, UTC)
             run.started = moment if run.started is None else min(run.started, moment)
-    taken = Counter(run.name for run in runs)
+    guesses = guess([run.name for run in runs])
     seen: Counter[str] = Counter()
     for run in runs:
-        if taken[run.name] > 1:
-            seen[run.name] += 1
-            run.name = f"{run.name} ({seen[run.name]})" if seen[run.name] > 1 else run.name
-    _number(runs, keys, said, warnings)
+        seen[run.name] += 1
+        if seen[run.name] > 1:
+            run.name = f"{run.name} ({seen[run.name]})"
+    _number(runs, keys, guesses, said, warnings)
     return runs
 
 
@@ -145,7 +145,13 @@ def _seconds(moment: object) -> float | None:
     return moment.timestamp() if isinstance(moment, datetime) else None
 
 
-def _number(runs: list[PlannedRun], keys: Sequence[Key], said: Corrections, warnings: list[str]) -> None:
+def _number(
+    runs: list[PlannedRun],
+    keys: Sequence[Key],
+    guesses: Sequence[Guess],
+    said: Corrections,
+    warnings: list[str],
+) -> None:
     """Give every run an arm and a seed: said, of a column, guessed from its name, or the arm's next free."""
     unknown = sorted(set(said.runs) - {run.name for run in runs})
     if unknown:
@@ -155,7 +161,6 @@ def _number(runs: list[PlannedRun], keys: Sequence[Key], said: Corrections, warn
             "Name a run that is there.",
         )
     first = {key.index: key for key in reversed(keys)}
-    guesses = guess([run.name for run in runs])
     seeds: list[int | None] = []
     for index, run in enumerate(runs):
         key, guessed = first[index], guesses[index]
