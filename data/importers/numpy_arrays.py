@@ -303,9 +303,8 @@ def _arrow(values: np.ndarray) -> pa.Array:
         case "b":
             return pa.array(values.view(np.uint8) != 0)
         case "f":
-            return pa.array(
-                values.astype({2: np.float32, 4: np.float32}.get(values.dtype.itemsize, np.float64))
-            )
+            with np.errstate(all="ignore"):
+                return pa.array(values.astype(np.float32 if values.dtype.itemsize <= 4 else np.float64))
         case "M":
             return pa.array(values.astype("datetime64[us]"))
         case "m":

@@ -31,7 +31,7 @@ def _table(connection: duckdb.DuckDBPyConnection, file: LogFile) -> LogTable:
     # Text comes as codes into a dictionary, so that a long word on many rows is held once.
     text = [name for name in names if pa.types.is_string(given.types[given.names.index(name)])]
     opened = pq.ParquetFile(
-        file.path, metadata=metadata, read_dictionary=text, page_checksum_verification=True
+        file.path, metadata=metadata, read_dictionary=text, page_checksum_verification=True, pre_buffer=False
     )
     batches = opened.iter_batches(BATCH, columns=names, use_threads=False)
     first = next(batches, None)

@@ -4,10 +4,10 @@ import math
 import re
 from array import array
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import duckdb
 import google_crc32c
@@ -44,15 +44,6 @@ _TENSORS = {
 
 _BFLOAT16, _HALF = 14, 19
 _PLURALS = {"image": "images", "histo": "histograms", "audio": "audio clips", "tensor": "tensors"}
-
-
-class _Scalar(NamedTuple):
-    """A number that was logged."""
-
-    tag: str
-    step: int
-    time: float
-    value: float
 
 
 @dataclass
@@ -92,7 +83,7 @@ class _Run:
         ends: where the last whole record of each file ends, in bytes.
     """
 
-    tags: dict[str, _Tag] = field(default_factory=dict)
+    tags: defaultdict[str, _Tag] = field(default_factory=lambda: defaultdict(_Tag))
     ends: list[int] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     config: dict[str, Any] = field(default_factory=dict)
@@ -141,11 +132,11 @@ def _survey(file: LogFile, run: _Run) -> None:
             event = _event(file, start, payload)
             if run.started is None and event.wall_time > 0:
                 run.started = event.wall_time
-            if kind := event.WhichOneof("what"):
-                run.skipped.update({"graphs": 1} if kind in ("graph_def", "meta_graph_def") else {})
+            if event.WhichOneof("what") in ("graph_def", "meta_graph_def"):
+                run.skipped["graphs"] += 1
             for value in event.summary.value:
                 if _number(value) is not None:
-                    run.purged += run.tags.setdefault(value.tag, _Tag()).add(event.step)
+                    run.purged += run.tags[value.tag].add(event.step)
                 elif value.metadata.plugin_data.plugin_name == "hparams":
                     run.config |= _config(value.metadata.plugin_data.content)
                 elif kind := value.WhichOneof("value"):
@@ -158,7 +149,7 @@ def _survey(file: LogFile, run: _Run) -> None:
         )
 
 
-def _standing(files: Sequence[LogFile], run: _Run) -> Iterator[_Scalar]:
+def _standing(files: Sequence[LogFile], run: _Run) -> Iterator[tuple[str, int, float, float]]:
     """Yield the rows that no later restart purges, in the order of the files."""
     seen: Counter[str] = Counter()
     passed: Counter[str] = Counter()
@@ -171,12 +162,13 @@ def _standing(files: Sequence[LogFile], run: _Run) -> Iterator[_Scalar]:
                     if number is None:
                         continue
                     tag = value.tag
-                    restarts = run.tags[tag].restarts
-                    while passed[tag] < len(restarts) and restarts[passed[tag]][0] <= seen[tag]:
-                        passed[tag] += 1
-                    seen[tag] += 1
-                    if passed[tag] == len(restarts) or event.step < restarts[passed[tag]][1]:
-                        yield _Scalar(tag, event.step, event.wall_time, number)
+                    if restarts := run.tags[tag].restarts:
+                        while passed[tag] < len(restarts) and restarts[passed[tag]][0] <= seen[tag]:
+                            passed[tag] += 1
+                        seen[tag] += 1
+                        if passed[tag] < len(restarts) and event.step >= restarts[passed[tag]][1]:
+                            continue
+                    yield tag, event.step, event.wall_time, number
 
 
 def _records(

@@ -326,6 +326,12 @@ def test_one_axis_is_a_metric_named_after_its_file(tmp_path: Path, kind: Any) ->
     assert frame["loss"].tolist() == values.tolist()
 
 
+def test_what_no_double_can_hold_is_infinite(tmp_path: Path) -> None:
+    np.save(tmp_path / "loss.npy", np.array(["1e4000", "1"], np.longdouble))
+    ((_, frame),) = read("numpy-arrays", tmp_path / "loss.npy")
+    assert frame["loss"].tolist() == [math.inf, 1.0]
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_two_axes_are_runs_and_steps(tmp_path: Path, order: Any) -> None:
     np.save(tmp_path / "loss.npy", np.asarray(LOSSES, order=order))
