@@ -201,6 +201,9 @@ def stage(
             if error.title != "This file cannot be read":
                 raise
             why = error.message.removeprefix(f"`{files[0].name}`: ").rstrip(".")
+            for file in files:  # libraries name the path that they were given, or where it leads
+                for path in (file.path.resolve(), file.path):
+                    why = why.replace(str(path), file.base)
             staged.skipped.append(Skipped(files[0].name, why, error.remedy))
             continue
         if any(sha256(file.path) != one["sha256"] for file, one in zip(files, provenance, strict=True)):
