@@ -24,13 +24,16 @@ import duckdb
 from data.columns import literal, quoted
 from data.errors import LabError
 from data.importers._importer import HEAD, LogFile, LogTable, Role, unreadable
-from data.importers._text import distinct, encoding, head_text
+from data.importers._text import decoded, distinct, encoding
 
 DELIMITERS = ("\t", ";", "|", ",", " ")
 """Tried in this order where several fit equally well; a comma may be part of a number, a space of a name."""
 
 CHECKED = 16 << 20
 """Bytes up to which a file is read through before its rows are given, so that it is known to be sound."""
+
+LONG_HEAD = 1 << 20
+"""Bytes that are looked at where the first line is longer than a head, as that of a chart of many runs is."""
 
 RECORDS = 200
 """Rows that are looked at to know a file."""
@@ -73,7 +76,11 @@ class Delimited:
 
 def known(file: LogFile) -> Delimited | None:
     """Return how a file holds its table, judged by its head; None where it holds none."""
-    return _known(file.head, file.base.lower().endswith((".csv", ".tsv")), encoding(file), head_text(file))
+    head = file.head
+    if len(head) == HEAD and not set(head) & set(b"\r\n") and encoding(file):
+        with file.path.open("rb") as content:
+            head = content.read(LONG_HEAD)
+    return _known(head, len(head) == file.size, file.base.lower().endswith((".csv", ".tsv")))
 
 
 def names(file: LogFile) -> tuple[str, ...]:
@@ -83,15 +90,18 @@ def names(file: LogFile) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=8)
-def _known(head: bytes, named: bool, written: str | None, text: str) -> Delimited | None:
+def _known(head: bytes, whole: bool, named: bool) -> Delimited | None:
     """Find delimiter, header and first row. A file named as a table may be broken, or have a header only."""
+    written, text = decoded(head, whole)
+    if not whole and "\n" not in text:
+        return None
     lines = text.split("\n")
     above = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
     if above is None or lines[above].lstrip()[0] in "{[<":
         return None
     body = "\n".join(lines[above:])
     comments = tuple(line for line in lines[:above] if line.strip())
-    found = _split(body, len(head) < HEAD, named)
+    found = _split(body, whole, named)
     if found is None:
         return None
     delimiter, records = found

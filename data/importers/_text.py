@@ -12,7 +12,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 def encoding(file: LogFile) -> str | None:
     """Return the encoding of a text (utf-8-sig, utf-16, utf-8 or latin-1); None for what is no text."""
-    return _decoded(file.head)[0]
+    return decoded(file.head, len(file.head) < HEAD)[0]
 
 
 def head_text(file: LogFile) -> str:
@@ -20,13 +20,12 @@ def head_text(file: LogFile) -> str:
 
     Of a file longer than its head only whole lines are given, where the head has one.
     """
-    return _decoded(file.head)[1]
+    return decoded(file.head, len(file.head) < HEAD)[1]
 
 
 @lru_cache(maxsize=8)
-def _decoded(head: bytes) -> tuple[str | None, str]:
+def decoded(head: bytes, whole: bool) -> tuple[str | None, str]:
     """Return the encoding and the text of a file's first bytes; a file cut off by a crash may end in NULs."""
-    whole = len(head) < HEAD
     kept = head if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else head.rstrip(b"\0")
     for name in _encodings(kept):
         try:

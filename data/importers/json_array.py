@@ -56,10 +56,13 @@ def is_state(file: LogFile) -> bool:
 def read(connection: duckdb.DuckDBPyConnection, files: Sequence[LogFile]) -> Iterator[LogTable]:
     """Read the one table; settings that stand beside it in the document are its config."""
     for file in files:
-        lists, logs, settings, array = _outline(file)
+        if head_text(file).lstrip().startswith("["):
+            yield log_of(connection, file, None)
+            continue
+        lists, logs, settings = _outline(file)
         facts = {"config": settings} if settings else {}
-        if array or len(logs) == 1:
-            yield log_of(connection, file, None if array else logs[0], facts=facts)
+        if len(logs) == 1:
+            yield log_of(connection, file, logs[0], facts=facts)
         elif logs:
             named = ", ".join(f"`{name}`" for name in logs)
             raise unreadable(
@@ -100,22 +103,21 @@ def _items(file: LogFile) -> Iterator[tuple[str | None, bool, Any]]:
         yield from items(text, lambda what: unreadable(file, what, _REMEDY))
 
 
-def _outline(file: LogFile) -> tuple[dict[str, int], list[str], dict[str, Any], bool]:
-    """Return the lists' lengths, the names of those of objects, the settings, and whether it is an array."""
+def _outline(file: LogFile) -> tuple[dict[str, int], list[str], dict[str, Any]]:
+    """Return the lists' lengths, the names of those of objects, and the settings of a document."""
     lists: dict[str, int] = {}
     logs: dict[str, None] = {}
     settings: dict[str, Any] = {}
-    array = False
     for name, listed, value in _items(file):
         if name is None:
-            array = True
-        elif listed:
+            continue
+        if listed:
             lists[name] = lists.get(name, 0) + 1
             if isinstance(value, dict):
                 logs[name] = None
         elif isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
             settings[name] = value
-    return lists, list(logs), settings, array or not lists
+    return lists, list(logs), settings
 
 
 def _columns(

@@ -12,6 +12,7 @@ import pytest
 
 from data.errors import LabError
 from data.importers import LogFile, _delimited, importers, recognize
+from data.importers._importer import HEAD
 from tests.data.importers.reading import WRITTEN, read
 
 TEXT = WRITTEN / "text"
@@ -146,9 +147,9 @@ CASES = [
         "wandb-history",
         {"Step": "step", "run": "run"},
         {
-            "Step": [*ALL, *ALL[::2]],
-            "run": ["SS - seed 3"] * STEPS + ["RR - seed 3"] * (STEPS // 2),
-            "loss": [*loss(ALL), *val_loss(ALL[::2])],
+            "Step": [step for step in ALL for _ in range(2 - step % 2)],
+            "run": ["SS - seed 3", "RR - seed 3", "SS - seed 3"] * (STEPS // 2),
+            "loss": [of(step) for step in ALL for of in (loss, val_loss)[: 2 - step % 2]],
         },
     ),
     Case(
@@ -214,6 +215,16 @@ def test_a_chart_tells_runs_of_one_name_apart(tmp_path: Path) -> None:
         "loss": ["0.5", "0.25"],
     }
     assert table.roles["epoch"] == "epoch"
+
+
+def test_a_chart_of_many_runs_has_a_long_header(tmp_path: Path) -> None:
+    runs = [f"{'a long name of a run' * 4} {seed}" for seed in range(300)]
+    names = ["Step", *[f"{run} - loss{end}" for run in runs for end in ("", "__MIN", "__MAX")]]
+    path = tmp_path / "chart.csv"
+    path.write_text(",".join(names) + "\n0" + ",0.5" * (len(names) - 1) + "\n")
+    assert len(path.read_bytes()) > HEAD
+    [(_, frame)] = read("wandb-history", path)
+    assert frame["run"].tolist() == runs
 
 
 def test_histograms_are_left_out_with_a_note() -> None:

@@ -9,7 +9,7 @@ In an environment of its own (Python 3.11):
 Every file has the same values: at step s the loss is 1 / (1 + s), the loss in validation twice that and the
 accuracy s / (1 + s), for STEPS steps. Written by their documented form: the CSV of a chart of W&B and of
 TensorBoard's page, which a browser saves; the progress.csv of OpenAI's Baselines; the padded results.csv of
-older Ultralytics; and the traces of Hu et al., whose script saves a pandas frame of these columns. Ultralytics
+older Ultralytics; and the traces of Hu et al., whose script saves a frame of these columns. Ultralytics
 needs opencv-python-headless, torchvision and matplotlib too.
 """
 
