@@ -11,6 +11,7 @@ from dashboard.controls import arrive
 from dashboard.lab import find_lab
 from dashboard.views import View, views
 from dashboard.welcome import welcome
+from dashboard.wording import failure
 from data.errors import LabError
 
 HERE = Path(__file__).parent
@@ -30,7 +31,7 @@ def show(view: View) -> None:
         else:
             view.render(lab)
     except LabError as error:
-        st.error(f"**{error.title}.** {error.message}\n\n{error.remedy}", icon=":material/error:")
+        st.error(failure(error), icon=":material/error:")
     except Exception as error:  # noqa: BLE001 - the boundary: everything unexpected is shown, nothing is swallowed
         st.error(
             f"**This page could not be drawn.** {type(error).__name__}: {error}\n\n"

@@ -12,7 +12,7 @@ from dashboard.controls import Choice
 from dashboard.lab import Lab
 from dashboard.network_picker import Asked, Upload
 from dashboard.parts import part
-from dashboard.training import at_work
+from dashboard.training import at_work, awaited
 from data.errors import LabError
 from engine.jobs import queue
 from engine.jobs.connect_request import (
@@ -54,15 +54,8 @@ def fill_in(what: str, nodes: Sequence[Node]) -> None:
 
 def await_result(lab: Lab) -> None:
     """Choose the result of the job that was started here, once it is there."""
-    awaited = st.session_state.get(_AWAITED)
-    if awaited is None:
-        return
-    job = lab.store.catalog.job(awaited)
-    if job.status in ("queued", "running"):
-        return
-    del st.session_state[_AWAITED]
-    if job.status == "done" and job.result is not None:
-        connections.show_connection(lab.store.catalog.analysis(int(job.result["analysis"])))
+    if (row := awaited(lab, _AWAITED)) is not None:
+        connections.show_connection(row)
 
 
 def command(wanted: ConnectRequest) -> str:

@@ -75,7 +75,9 @@ def study_picker(store: Store) -> StudyRow:
     rows = store.catalog.studies()
     if not rows:
         st.info(
-            "This lab has no study yet. The view Studies says how to train one.", icon=":material/science:"
+            "This lab has no study yet. The view Studies says how to train one, the view Upload how to bring "
+            "one from elsewhere.",
+            icon=":material/science:",
         )
         st.stop()
     names = [row.name for row in rows]

@@ -14,6 +14,7 @@ import streamlit as st
 
 from dashboard.charts.palette import export_config
 from dashboard.prepared import Prepared, beside
+from data.formulas import guarded
 
 CANVAS_FROM = 2000
 """Rows from which a canvas draws sooner than SVG; the exports are vectors all the same."""
@@ -182,15 +183,9 @@ def safe_csv(frame: pd.DataFrame) -> bytes:
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([_plain(name) for name in frame.columns])
-    writer.writerows([_plain(cell) for cell in row] for row in frame.itertuples(index=False, name=None))
+    writer.writerow([guarded(name) for name in frame.columns])
+    writer.writerows([guarded(cell) for cell in row] for row in frame.itertuples(index=False, name=None))
     return out.getvalue().encode("utf-8")
-
-
-def _plain(cell: Any) -> Any:
-    if isinstance(cell, str) and re.match(r"[=+\-@\t\r\n|%]", cell):
-        return f"'{cell}"
-    return cell
 
 
 def _svg(chart: alt.LayerChart | Prepared, how: Provenance, alt_text: str) -> Callable[[], bytes]:

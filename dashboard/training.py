@@ -8,8 +8,8 @@ from dashboard import queries
 from dashboard.access import Access
 from dashboard.callbacks import act
 from dashboard.lab import Lab, create_lab
-from dashboard.wording import count, duration
-from data.rows import JobKind, JobRow
+from dashboard.wording import count, duration, escaped, failure, message
+from data.rows import AnalysisRow, JobKind, JobRow
 from data.store import Store
 from engine.jobs import queue
 from engine.jobs.kinds import KINDS
@@ -53,7 +53,9 @@ def job_card(lab: Lab, job: JobRow) -> None:
     """Show one active job: what it does, how far it is, how fast, how long yet, and a stop button."""
     with st.container(border=True, key=f"job.{job.id}"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.markdown(f"**{KINDS[job.kind].doing} {job.study}** :gray[· job {job.id}]", width="stretch")
+            st.markdown(
+                f"**{KINDS[job.kind].doing} {escaped(job.study)}** :gray[· job {job.id}]", width="stretch"
+            )
             st.button(
                 "Stopping" if job.stop_requested else "Stop",
                 icon=":material/stop_circle:",
@@ -86,7 +88,7 @@ def resume_card(lab: Lab, job: JobRow) -> None:
     with st.container(border=True, key=f"job.{job.id}"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.markdown(
-                f"**Training {job.study}** :gray[· job {job.id} · {job.status} at {job.step:,} of "
+                f"**Training {escaped(job.study)}** :gray[· job {job.id} · {job.status} at {job.step:,} of "
                 f"{count(job.steps, 'step')}]",
                 width="stretch",
             )
@@ -100,7 +102,7 @@ def resume_card(lab: Lab, job: JobRow) -> None:
                 args=(queue.resume, lab.store, job.id),
             )
         if job.error is not None:
-            st.caption(f"{job.error['title']}. {job.error['message']}")
+            st.caption(message(f"{job.error['title']}. {job.error['message']}"))
 
 
 def _progress_text(job: JobRow) -> str:
@@ -134,8 +136,17 @@ def last_failure(lab: Lab, study: str, kind: JobKind) -> None:
     jobs = [job for job in lab.store.catalog.jobs(study) if job.kind == kind]
     newest = max(jobs, key=lambda job: job.id, default=None)
     if newest is not None and newest.status == "failed" and newest.error:
-        error = newest.error
-        st.error(
-            f"**{error.get('title', 'The job failed')}.** "
-            f"{error.get('message', '')}\n\n{error.get('remedy', '')}"
-        )
+        st.error(failure(newest.error))
+
+
+def awaited(lab: Lab, key: str) -> AnalysisRow | None:
+    """Return, once, the result of the job whose number the session holds under a key, when it is there."""
+    if (number := st.session_state.get(key)) is None:
+        return None
+    job = lab.store.catalog.job(number)
+    if job.status in queries.ACTIVE:
+        return None
+    del st.session_state[key]
+    if job.status != "done" or job.result is None:
+        return None
+    return lab.store.catalog.analysis(int(job.result["analysis"]))

@@ -1,9 +1,10 @@
-"""What a visitor sees before there is anything: one button, one command."""
+"""What a visitor sees before there is anything: two buttons, one command."""
 
 import streamlit as st
 
 from dashboard.access import alone
-from dashboard.lab import Lab
+from dashboard.lab import Lab, create_lab
+from dashboard.links import go
 from dashboard.training import COMMAND, train_button
 from data.store import locate
 from engine.studies import study
@@ -26,7 +27,17 @@ def welcome(lab: Lab | None = None) -> None:
             f"on a laptop. "
             "Its traces can be watched while it trains."
         )
-        train_button(alone() if lab is None else lab.access, "welcome.train", lab)
+        access = alone() if lab is None else lab.access
+        with st.container(horizontal=True, gap="small"):
+            train_button(access, "welcome.train", lab)
+            if st.button(
+                "Upload logs", icon=":material/upload_file:", key="welcome.upload",
+                disabled=not access.may_change,
+                help="Of runs made elsewhere: TensorBoard, W&B, MLflow, Lightning, CSV and more.",
+            ):  # fmt: skip
+                if lab is None:
+                    create_lab()
+                go("upload")
         st.markdown("Or on the command line:")
         st.code(COMMAND, language="bash")
         made = "Results are kept in" if lab else "The button makes the store"

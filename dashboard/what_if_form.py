@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard.callbacks import act
 from dashboard.lab import Lab
 from dashboard.parts import part
+from dashboard.training import awaited
 from dashboard.wording import count, duration, significant
 from data.errors import LabError
 from data.rows import AnalysisRow
@@ -66,15 +67,8 @@ def label(row: AnalysisRow) -> str:
 
 def await_result(lab: Lab) -> None:
     """Choose the result of the job that was started here, once it is there."""
-    awaited = st.session_state.get(_AWAITED)
-    if awaited is None:
-        return
-    job = lab.store.catalog.job(awaited)
-    if job.status in ("queued", "running"):
-        return
-    del st.session_state[_AWAITED]
-    if job.status == "done" and job.result is not None:
-        st.session_state[PICKER] = label(lab.store.catalog.analysis(int(job.result["analysis"])))
+    if (row := awaited(lab, _AWAITED)) is not None:
+        st.session_state[PICKER] = label(row)
 
 
 def _form(lab: Lab, study: str) -> None:

@@ -1,15 +1,52 @@
 """How numbers and moments are put into words, the same in every view."""
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
+from data.errors import LabError
 from engine.analysis.shuffling import Effect
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """Return "1 seed", "16 seeds", "412,000 points"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def escaped(text: str) -> str:
+    r"""Return a name from a file so that Markdown shows it as it is, on one line.
+
+    A backslash keeps punctuation from meaning anything; Streamlit also looks for ``:icon:`` and links in the
+    text that is left, so an invisible U+2060 parts these.
+    """
+    line = " ".join(text.split())
+    return re.sub(r"^(\d*)([-+.)=])", r"\1\\\2", _quiet(line))
+
+
+def _quiet(text: str) -> str:
+    plain = re.sub(r"([\\`*_{}\[\]<>#~$|!&:@])", r"\\\1", text)
+    return re.sub(r"(:|@|www)", "\\1\u2060", plain)
+
+
+def coded(text: str) -> str:
+    """Return a name from a file as inline code, whatever backticks are in it."""
+    line = " ".join(text.split())
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    gap = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{gap}{line}{gap}{fence}" if line else ""
+
+
+def message(text: str) -> str:
+    """Return what an error or a warning says: what stands in backticks is code, all else is plain text."""
+    parts = re.split(r"(`[^`]+`)", " ".join(text.split()))
+    return "".join(part if place % 2 else _quiet(part) for place, part in enumerate(parts))
+
+
+def failure(error: LabError | Mapping[str, str]) -> str:
+    """Return an error as Markdown: its title, what happened to what, and what to do."""
+    told = error if isinstance(error, Mapping) else vars(error)
+    return f"**{message(told['title'])}.** {message(told['message'])}\n\n{message(told['remedy'])}"
 
 
 def significant(value: float | None, digits: int = 3) -> str:

@@ -8,6 +8,7 @@ import duckdb
 from data.columns import literal, quoted
 from data.durable import put_in_place, refused
 from data.errors import LabError
+from data.formulas import guarded, guarded_sql
 from data.view import View
 
 
@@ -15,7 +16,8 @@ def export(view: View, study: str, path: Path) -> int:
     """Write study, arm, seed, step, epoch, seconds and every metric, ordered by arm, seed, step.
 
     The file is written aside and renamed, so it is whole or not there. In CSV an empty field was not
-    measured; NaN and infinities are the words nan, inf and -inf. A DuckDB file holds one table, `traces`.
+    measured, NaN and infinities are the words nan, inf and -inf, and no text can be taken for a formula. A
+    DuckDB file holds one table, `traces`.
 
     Returns:
         How many rows were written.
@@ -35,10 +37,14 @@ def export(view: View, study: str, path: Path) -> int:
         raise LabError("There is no such folder", f"`{path.parent}` is not a folder.", "Make it first.")
     if path.is_dir():
         raise LabError("That is a folder", f"`{path}` is a folder.", "Name a file.")
-    columns = [f"{literal(study)} AS study", "arm", "seed", "step", "epoch", '"seconds"']
-    columns += [quoted(metric) for metric in view.metrics]
+    if path.suffix.lower() == ".csv":
+        columns = [f"{literal(guarded(study))} AS study", f"{guarded_sql('arm')} AS arm"]
+        metrics = [f"{quoted(metric)} AS {quoted(guarded(metric))}" for metric in view.metrics]
+    else:
+        columns, metrics = [f"{literal(study)} AS study", "arm"], [quoted(one) for one in view.metrics]
+    columns += ["seed", "step", "epoch", '"seconds"', *metrics]
     query = f"SELECT {', '.join(columns)} FROM {view.rows(view.metrics)} "
-    query += "JOIN chosen USING (run) ORDER BY arm, seed, step"
+    query += "JOIN chosen USING (run) ORDER BY chosen.arm, seed, step"
     aside = path.with_name(f".{path.name}.{id(view):x}.tmp")
     try:
         rows = write(view.cursor, query, aside)

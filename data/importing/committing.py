@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from os.path import commonprefix
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,8 @@ def require_name(study: str, limits: Limits) -> None:
 
 def study_name(names: list[str]) -> str:
     """Return a name for a study of files that are called so."""
-    first = names[0].split("/")[0] if names else "logs"
+    tops = list(dict.fromkeys(name.split("/")[0] for name in names))
+    first = tops[0] if len(tops) == 1 else commonprefix(tops)
     bare = re.sub(r"(\.[A-Za-z0-9]{1,8})+$", "", first)
     return re.sub(r"[^\w.@=,+-]+", "-", bare).strip("-._ ") or "logs"
 

@@ -9,24 +9,9 @@ from data.importing.roles import Corrections
 from data.importing.staging import Staged, StoppedReading
 from data.rows import MetricRow
 from data.store import Store
+from engine.jobs.import_request import all_known
 from engine.jobs.progress import Ending, Progress
 from engine.version import code_version
-
-BEFORE = "it was imported before"
-"""How the reason begins for which a file that is in the store already is skipped."""
-
-
-def spec(upload: str, study: str | None, said: Corrections, commit: bool, who: str) -> dict[str, Any]:
-    """Return what a job needs to know.
-
-    Args:
-        upload: token of the intake, which lies in the store.
-        study: to import into; None for a name after the files, where files in any study count as known.
-        said: what was corrected.
-        commit: whether to import; else the files are read and planned only.
-        who: wants it.
-    """
-    return {"upload": upload, "study": study, "said": said.to_json(), "commit": commit, "who": who}
 
 
 def run(store: Store, job_id: int, progress: Progress) -> Ending:
@@ -34,7 +19,7 @@ def run(store: Store, job_id: int, progress: Progress) -> Ending:
 
     Args:
         store: where the upload lies and the study comes to be.
-        job_id: a job whose spec is that of `spec`.
+        job_id: a job whose spec is that of `import_request.spec`.
         progress: told in files; True stops the job, with nothing imported.
 
     Returns:
@@ -47,7 +32,8 @@ def run(store: Store, job_id: int, progress: Progress) -> Ending:
     intake = find(store, wanted["upload"])
     said = Corrections.from_json(wanted["said"])
     study = wanted["study"] or intake.study
-    store.catalog.require_importable(study)
+    if wanted["study"] is not None:  # a name that was chosen; one after the files can still be changed
+        store.catalog.require_importable(study)
     try:
         staged = intake.read(store.catalog.imported_files(wanted["study"]), progress)
     except StoppedReading:
@@ -67,11 +53,6 @@ def run(store: Store, job_id: int, progress: Progress) -> Ending:
     )
     progress(files + 2, files + 2)
     return Ending("done", {"upload": row.id, "runs": row.runs, "rows": row.rows})
-
-
-def all_known(staged: Staged) -> bool:
-    """Whether there is nothing to import because all of it was imported before."""
-    return bool(staged.skipped) and all(one.why.startswith(BEFORE) for one in staged.skipped)
 
 
 def described(study: str, names: Iterable[str]) -> dict[str, MetricRow]:

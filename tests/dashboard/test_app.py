@@ -29,6 +29,7 @@ def test_views_are_found_by_listing_and_each_states_its_question():
         "detours",
         "shuffling",
         "connectivity",
+        "upload",
     ]
     assert all(view.question.endswith("?") for view in found)
 

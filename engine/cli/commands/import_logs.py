@@ -14,7 +14,8 @@ from data.store import CATALOG, Store, locate
 from engine.cli.bar import bar
 from engine.cli.command import Command, Outcome, open_lab
 from engine.cli.table import table
-from engine.jobs.import_logs import all_known, report, spec
+from engine.jobs.import_logs import report
+from engine.jobs.import_request import all_known, spec
 from engine.jobs.worker import carry_out, me, stop_on_signals
 
 

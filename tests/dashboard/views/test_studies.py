@@ -17,7 +17,7 @@ def test_a_place_without_a_store_offers_the_demo_study(lab, view):
     root = lab("nothing")
     app = view("studies")
     assert not app.exception
-    assert [button.label for button in app.button] == ["Train the demo study"]
+    assert [button.label for button in app.button] == ["Train the demo study", "Upload logs"]
     assert any("python -m engine train digits-shuffling" in code.value for code in app.code)
     assert not root.exists()
 
