@@ -26,9 +26,10 @@ class StudyCatalog(Database):
 
     def studies(self) -> list[StudyRow]:
         """Return every study, the oldest first; one whose imports are all undone is not there."""
-        studies, uploads = tables.studies, tables.uploads
+        studies, uploads, runs = tables.studies, tables.uploads, tables.runs
         counts = exists().where(uploads.c.study == studies.c.name, uploads.c.undone_at.is_(None))
-        there = or_(studies.c.source != "upload", counts)
+        other = exists().where(runs.c.study == studies.c.name, runs.c.deleted_at.is_(None))
+        there = or_(studies.c.source != "upload", counts, other)
         query = select(studies).where(there).order_by(studies.c.created_at, studies.c.name)
         with self.reading() as connection:
             return [StudyRow(**row) for row in connection.execute(query).mappings()]

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-Source = Literal["engine", "upload"]
+Source = Literal["engine", "upload", "client"]
 RunStatus = Literal["queued", "running", "done", "diverged", "stopped", "failed"]
 JobStatus = Literal["queued", "running", "done", "failed", "stopped"]
-JobKind = Literal["train", "fit", "explain", "what_if", "connect", "import_logs"]
+JobKind = Literal["train", "fit", "explain", "what_if", "connect", "import_logs", "log"]
 CheckpointKind = Literal["state", "weights"]
 
 

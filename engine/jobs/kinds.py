@@ -24,5 +24,6 @@ KINDS: dict[JobKind, Kind] = {
     "what_if": Kind("Trying every order, beside", "order"),
     "connect": Kind("Connecting networks of", "part"),
     "import_logs": Kind("Importing logs into", "file"),
+    "log": Kind("Logging", "step"),
 }
 """By the name of the file of ``engine.jobs`` that runs them."""

@@ -4,9 +4,10 @@ from functools import cache
 
 from data.plugins import discover
 from engine.metrics._metric import Metric, Optima, State
+from engine.metrics._of_weights import OF_WEIGHTS, of_weights
 from engine.metrics._weights import Weights
 
-__all__ = ["Metric", "Optima", "State", "Weights", "metrics"]
+__all__ = ["OF_WEIGHTS", "Metric", "Optima", "State", "Weights", "metrics", "of_weights"]
 
 
 @cache
