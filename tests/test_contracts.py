@@ -122,7 +122,12 @@ def test_requirements_are_pinned_and_used() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         for name in imported(node)
     }
-    modules = {"scikit-learn": "sklearn", "vl-convert-python": "vl_convert"}
+    modules = {
+        "scikit-learn": "sklearn",
+        "vl-convert-python": "vl_convert",
+        "protobuf": "google",
+        "google-crc32c": "google_crc32c",
+    }
     names = {line.partition("==")[0] for line in lines}
     assert {modules.get(name, name) for name in names} - imports == set()
     third_party = imports - set(sys.stdlib_module_names) - set(HOUSES)

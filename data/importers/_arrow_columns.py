@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.importers._importer import LogFile, unreadable
+from data.importers._text import distinct
 
 BATCH = 1 << 16
 """Rows that are held at once."""
@@ -50,7 +51,7 @@ def columns(schema: pa.Schema) -> Columns:
     """Choose the columns that are taken; lists, structures, bytes and times of day are not."""
     taken = [(place, kind) for place, field in enumerate(schema) if (kind := _taken_as(field.type))]
     places = [place for place, _ in taken]
-    names = unique_names([schema.field(place).name for place in places])
+    names, _ = distinct(schema.field(place).name or f"column {place + 1}" for place in places)
     left_out = [
         f"`{field.name}` ({field.type})" for place, field in enumerate(schema) if place not in set(places)
     ]
@@ -84,20 +85,6 @@ def stream(
 ) -> duckdb.DuckDBPyRelation:
     """Return batches as rows that are drawn once, when they are needed."""
     return connection.from_arrow(pa.RecordBatchReader.from_batches(schema, batches))
-
-
-def unique_names(names: Iterable[str]) -> list[str]:
-    """Return names, none empty and no two alike but for case: "loss", "Loss" become "loss", "Loss_2"."""
-    found: dict[str, int] = {}
-    unique = []
-    for place, given in enumerate(names, 1):
-        name = base = given or f"column_{place}"
-        while name.lower() in found:
-            found[base.lower()] = found.get(base.lower(), 1) + 1
-            name = f"{base}_{found[base.lower()]}"
-        found[name.lower()] = 1
-        unique.append(name)
-    return unique
 
 
 def _listed(names: list[str], most: int = 8) -> str:

@@ -272,6 +272,7 @@ def log_table(
         facts=facts or {},
         notes=(*found.notes, *notes),
         find_line=lambda place: _find_line(file, found, place),
+        explain=lambda error: explained(file, error),
     )
 
 

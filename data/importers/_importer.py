@@ -69,6 +69,7 @@ class LogTable:
         notes: what a user should know of how it was read, a sentence each.
         find_line: tells where a row stands, for example "line 7", given its place from 0; None where no such
             place can be told.
+        explain: puts an error that comes out of the rows into words; None: the error's own are used.
     """
 
     rows: duckdb.DuckDBPyRelation
@@ -78,6 +79,7 @@ class LogTable:
     facts: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
     find_line: Callable[[int], str] | None = None
+    explain: Callable[[duckdb.Error], LabError] | None = None
 
 
 @dataclass(frozen=True)

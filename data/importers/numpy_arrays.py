@@ -17,8 +17,9 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from data.importers._arrow_columns import BATCH, stream, unique_names
+from data.importers._arrow_columns import BATCH, stream
 from data.importers._importer import Importer, LogFile, LogTable, Role, unreadable
+from data.importers._text import distinct
 
 EXPANDED = 1 << 32
 """Bytes that the arrays of one file may have in all."""
@@ -235,7 +236,9 @@ def _batches(
     """Yield rows, as many at once as take `_CHUNK` bytes: a step each, run after run."""
     length, steps, width = (*shape, 1, 1)[:3] if len(shape) > 1 else (shape[0], 1, 1)
     total = length * steps
-    names = unique_names([*roles, *(name for array in metrics for name in _names(array, width))])
+    names = list(
+        distinct([*roles, *(name or "column" for array in metrics for name in _names(array, width))])[0]
+    )
     row_bytes = sum(array.dtype.itemsize for array in metrics) * width
     rows = max(1, min(BATCH, _CHUNK // row_bytes))
     whole = [_whole(array).reshape(-1) if array.fortran else None for array in metrics]

@@ -16,7 +16,7 @@ from data.importing.gathering import Given, gather
 from data.importing.limits import LIMITS, Limits
 from data.importing.planning import Plan, plan
 from data.importing.roles import Corrections
-from data.importing.staging import Progress, Staged, database, stage
+from data.importing.staging import Progress, Staged, bounded, database, stage
 from data.rows import MetricRow, UploadRow
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Intake:
         try:
             files.mkdir()
             gathered = gather(self._given(), files, self.limits)
-            with database(self.folder, self.limits) as connection:
+            with bounded(self.limits.process_bytes), database(self.folder, self.limits) as connection:
                 staged = stage(gathered, connection, self.limits, known, progress)
             self._keep("staged.json", staging.to_json(staged))
         except OSError as error:

@@ -19,6 +19,7 @@ class Limits:
         runs: of a study.
         name: characters of the name of a metric, arm, run or file.
         memory_bytes: that DuckDB may use; beyond it, it writes to the disk.
+        process_bytes: of memory that reading may take on top of what the process has.
     """
 
     file_bytes: int = 8 << 30
@@ -32,6 +33,7 @@ class Limits:
     runs: int = 10_000
     name: int = 200
     memory_bytes: int = 512 << 20
+    process_bytes: int = 4 << 30
 
 
 LIMITS = Limits()

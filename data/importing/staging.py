@@ -1,6 +1,7 @@
 """Rows of log files as they stand, in a DuckDB file of their own: typed, counted, nothing interpreted yet."""
 
 import json
+import resource
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -124,6 +125,27 @@ class Staged:
     def rows(self) -> int:
         """Rows in all."""
         return sum(table.rows for shape in self.shapes for table in shape.tables)
+
+
+@contextmanager
+def bounded(more_bytes: int) -> Iterator[None]:
+    """Let this process take at most so much more memory: what a file unpacks to is not known before it does.
+
+    Where the system cannot say (only Linux can), nothing is bounded.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+        used = int(status.partition("VmData:")[2].split()[0]) << 10
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    except (OSError, ValueError, IndexError):
+        yield
+        return
+    most = used + more_bytes if hard == resource.RLIM_INFINITY else min(used + more_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 @contextmanager
@@ -262,6 +284,7 @@ def _stage_group(
     """Stage the tables of files that belong together, all or none, and return what is to be said of them."""
     notes: list[str] = []
     first, found = staged.tables, False
+    table: LogTable | None = None
     try:
         for table in importers()[importer].read(connection, files):
             found |= _stage_table(staged, connection, importer, files[0], table, limits, tell)
@@ -270,18 +293,27 @@ def _stage_group(
         _forget(staged, connection, first)
         if isinstance(error, StoppedReading | LabError):
             raise
-        if isinstance(error, duckdb.Error | pa.ArrowException | ValueError | OverflowError):
-            if "No space left" in str(error) or "disk" in str(error).lower():
-                raise LabError("The disk is full", f"{error}", "Free some space, then try again.") from error
-            raise unreadable(files[0], _first_line(error), "Mend the file, or write it again.") from error
-        raise
+        raise _in_words(error, files[0], table) from error
     if not found:
         raise unreadable(files[0], "it has no rows", "Check that the run wrote any.")
     return notes
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+def _in_words(error: BaseException, file: LogFile, table: LogTable | None) -> BaseException:
+    """Return what to raise for an error that came up while a file was read."""
+    if not isinstance(error, duckdb.Error | pa.ArrowException | ValueError | OverflowError | MemoryError):
+        return error
+    said = str(error).strip()
+    if "No space left" in said:
+        return LabError("The disk is full", f"`{file.name}`: {said}", "Free some space, then try again.")
+    if isinstance(error, duckdb.OutOfMemoryException | pa.ArrowMemoryError | MemoryError):
+        what = "it unpacks to more memory than an import may use"
+        return unreadable(file, what, "Write it in smaller batches or row groups, or as CSV.")
+    if isinstance(error, duckdb.Error) and table is not None and table.explain is not None:
+        return table.explain(error)
+    return unreadable(
+        file, said.partition("\n")[0].rstrip(".") or type(error).__name__, "Mend the file, or write it again."
+    )
 
 
 def _stage_table(

@@ -281,7 +281,7 @@ def test_columns_are_taken_by_their_types(tmp_path: Path, columns: pa.Table, nam
     write(columns, tmp_path / "file")
     ((table, frame),) = read(name, tmp_path / "file")
     assert list(frame) == [
-        "flag", "count", "half", "price", "lasted", "at", "day", "arm", "Arm_2", "nothing",
+        "flag", "count", "half", "price", "lasted", "at", "day", "arm", "Arm (2)", "nothing",
     ]  # fmt: skip
     assert frame["flag"].tolist()[0] is True
     assert frame["count"][0] == 1
