@@ -32,5 +32,5 @@ def newest(jobs: Sequence[JobRow], upload: str) -> JobRow | None:
 
 
 def all_known(staged: Staged) -> bool:
-    """Whether there is nothing to import because all of it was imported before."""
-    return bool(staged.skipped) and all(one.why.startswith(BEFORE) for one in staged.skipped)
+    """Whether there is nothing to import because what can be read was imported before."""
+    return not staged.shapes and any(one.why.startswith(BEFORE) for one in staged.skipped)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import LabError
+from data.importing.committing import require_name
 from data.importing.gathering import Given
 from data.importing.intake import Intake
 from data.importing.roles import Corrections
@@ -57,7 +58,10 @@ def _run(arguments: Namespace) -> Outcome:
 
             staged = intake.read(known, told)
         study = arguments.study or intake.study
-        if not staged.shapes and all_known(staged):
+        require_name(study, intake.limits)
+        if store is not None:
+            store.catalog.require_importable(study)
+        if all_known(staged):
             return Outcome(_known(report(study, staged, None)), report(study, staged, None))
         planned = intake.plan(said)
         found = report(study, staged, planned)
@@ -65,7 +69,7 @@ def _run(arguments: Namespace) -> Outcome:
             return Outcome(_told(found, "Would be imported"), found)
         if store is None:
             store = open_lab(arguments, create=True)
-            intake = Intake(intake.folder.rename(store.uploads / intake.token))
+            intake = Intake(intake.folder.rename(store.uploads / secrets.token_hex(8)))
         wanted = spec(intake.token, study, said, True, "command line")
         with stop_on_signals() as stop, bar() as show:
             job = carry_out(store, store.catalog.create_job("import_logs", study, wanted, me()), stop, show)
@@ -85,7 +89,7 @@ def _room(store: Store | None, root: Path) -> Path:
     if store is not None:
         return store.uploads / secrets.token_hex(8)
     near = next(folder for folder in root.parents if folder.is_dir())
-    return near / f"detour{secrets.token_hex(8)}"
+    return near / f".detour-{secrets.token_hex(8)}"
 
 
 def _undo(arguments: Namespace) -> Outcome:
