@@ -9,7 +9,8 @@ with Run("my-study", arm="SGD", seed=0) as run:
         run.log(step, loss=loss, weights=model)
 ```
 
-A row is safe once it was flushed: every second, and at the end. The dashboard shows it from then on.
+A row is safe once it was flushed: within a second after a later one was logged, at `flush`, and at the end.
+The dashboard shows it from then on.
 """
 
 import math
@@ -102,20 +103,21 @@ class Run:
         weights: "nn.Module | Mapping[str, Tensor] | None" = None,
         **values: float,
     ) -> None:
-        """Write a row.
+        """Write a row, or more of the newest one.
 
         Args:
-            step: optimizer steps done; each later than the one before.
+            step: optimizer steps done; later than the one before, or the same where more is known of it.
             epoch: passes over the data set, with fractions.
             weights: a module, or parameters by name, of which the 14 metrics of Hu et al. are measured.
             values: metrics by name, numbers or tensors of one number; NaN and infinity are values. Names that
                 are no Python names go in as ``**{"val/loss": 0.1}``.
 
         Raises:
-            ValueError: a step that is not later, a value that is no number, or a name that is taken.
+            ValueError: a step that is earlier or was flushed, a value that is no number, a name that is taken.
             LabError: the disk is full; rows that were flushed are safe.
         """
-        if isinstance(step, bool) or int(step) != step or step <= self._last:
+        more = bool(self._rows) and step == self._last
+        if isinstance(step, bool) or int(step) != step or not (more or step > self._last):
             raise ValueError(f"`step` must be a whole number above {self._last}; got {step!r}.")
         row = {name: _number(name, value) for name, value in values.items()}
         if weights is not None:
@@ -123,21 +125,27 @@ class Run:
         if not row:
             raise ValueError("`log` needs a metric, or `weights`.")
         self._name([name for name in row if name not in self._metrics])
-        self._last = int(step)
-        self._rows.append(
-            (self._last, math.nan if epoch is None else float(epoch), time.monotonic() - self._began, row)
-        )
+        if more:
+            self._rows[-1][-1].update(row)
+        else:
+            self._last = int(step)
+            passes = math.nan if epoch is None else float(epoch)
+            self._rows.append((self._last, passes, time.monotonic() - self._began, row))
         self._finals |= row
         for name, value in row.items():
             if math.isfinite(value):
                 self._diverging.pop(name, None)
             elif "loss" in name.lower():
                 self._diverging.setdefault(name, (self._last, value))
-        if time.monotonic() - self._flushed >= self._flush_seconds:
-            self.flush()
+        if len(self._rows) > 1 and time.monotonic() - self._flushed >= self._flush_seconds:
+            newest = self._rows.pop()
+            try:
+                self.flush()
+            finally:
+                self._rows.append(newest)
 
     def flush(self) -> None:
-        """Put all rows on the disk; the dashboard shows them from now on.
+        """Put all rows on the disk, the newest too; the dashboard shows them from now on.
 
         Raises:
             LabError: the disk is full; the rows wait for the next flush.
@@ -232,7 +240,7 @@ class Run:
 
 def _number(name: str, value: Any) -> float:
     try:
-        return float(value)
+        return float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError) as error:
         raise ValueError(f"`{name}` must be one number; got {value!r}.") from error
 

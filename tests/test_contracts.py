@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -161,8 +162,13 @@ def test_the_examples_run(document: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DETOUR_STORE", raising=False)
     names: dict[str, object] = {}  # a guide's later example goes on from an earlier one
-    for kind, block in re.findall(r"```(\w*)\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
-        if kind == "python":
+    shutil.copytree(ROOT / "tests/data/importers/written/binary/torch", tmp_path / "events")
+    fences = re.findall(r"```(\w*) ?([^\n`]*)\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
+    for kind, file, block in fences:
+        if file:
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / file).write_text(block, encoding="utf-8")
+        elif kind == "python":
             exec(compile(block, str(document), "exec"), names)
         for line in block.strip().splitlines() if not kind else []:
             if line.startswith("python -m engine"):

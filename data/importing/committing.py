@@ -103,7 +103,7 @@ def require_name(study: str, limits: Limits) -> None:
 def study_name(names: list[str]) -> str:
     """Return a name for a study of files that are called so."""
     tops = list(dict.fromkeys(name.split("/")[0] for name in names))
-    first = tops[0] if len(tops) == 1 else commonprefix(tops)
+    first = tops[0] if len(tops) == 1 else commonprefix(tops)  # noqa: RUF071 - of characters, not of folders
     bare = re.sub(r"(\.[A-Za-z0-9]{1,8})+$", "", first)
     return re.sub(r"[^\w.@=,+-]+", "-", bare).strip("-._ ") or "logs"
 

@@ -47,6 +47,9 @@ _NAMES: dict[Role, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
+PARAMETERS: dict[Role, tuple[str, ...]] = {"arm": _NAMES["arm"][:4], "seed": _NAMES["seed"]}
+"""Names of a run's parameters that tell its arm and seed. An optimizer, told of every run, makes no arm."""
+
 _ONCE: tuple[Role, ...] = ("step", "epoch", "seconds", "time", "seed", "metric", "value")
 """Roles that one column of a table can have."""
 

@@ -9,9 +9,10 @@ from typing import Any
 import duckdb
 
 from data.errors import LabError
+from data.importers import Role
 from data.importing.cells import joined_text, moment_of, place_of
 from data.importing.naming import Guess, guess, run_name
-from data.importing.roles import Choice, Corrections
+from data.importing.roles import PARAMETERS, Choice, Corrections
 from data.importing.staging import Shape, Staged
 
 
@@ -164,9 +165,10 @@ def _number(
     seeds: list[int | None] = []
     for index, run in enumerate(runs):
         key, guessed = first[index], guesses[index]
-        run.arm, seed = said.runs.get(
-            run.name, (key.arm or guessed.arm, key.seed if key.seed is not None else guessed.seed)
-        )
+        arm, seed = key.arm or _parameter(run, "arm"), key.seed
+        if seed is None and (told := _parameter(run, "seed") or "").isdecimal():
+            seed = int(told)
+        run.arm, seed = said.runs.get(run.name, (arm or guessed.arm, guessed.seed if seed is None else seed))
         seeds.append(seed)
     used: dict[str, set[int]] = {}
     doubles: list[str] = []
@@ -203,6 +205,13 @@ def _number(
         warnings.append(
             f"{len(guessed_seeds)} runs tell no seed and are numbered in order: {listed(guessed_seeds)}."
         )
+
+
+def _parameter(run: PlannedRun, role: Role) -> str | None:
+    """Return what a run's parameters say of its arm or seed; None where they say nothing."""
+    plain = {name.lower(): value for name, value in run.config.items()}
+    found = next((plain[name] for name in PARAMETERS[role] if name in plain), None)
+    return None if found is None else str(found).strip()
 
 
 def listed(names: Iterable[str]) -> str:

@@ -122,7 +122,8 @@ def test_killed_it_keeps_every_flushed_row(store: Store) -> None:
     program = (
         "import os, signal\nfrom engine.log import Run\n"
         f"run = Run('mine', 'A', 0, {str(store.root)!r}, flush_seconds=0)\n"
-        "for step in range(5): run.log(step, loss=step)\nos.kill(os.getpid(), signal.SIGKILL)\n"
+        "for step in range(5): run.log(step, loss=step)\n"
+        "run.flush()\nrun.log(5, loss=5)\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=os.environ, check=False)
     assert ended.returncode == -signal.SIGKILL
@@ -135,9 +136,10 @@ def test_killed_it_keeps_every_flushed_row(store: Store) -> None:
 def test_others_can_ask_it_to_stop(store: Store) -> None:
     with Run("mine", "A", 0, store.root, flush_seconds=0) as run:
         run.log(0, loss=1.0)
+        run.log(1, loss=1.0)
         assert not run.stop_requested
         store.catalog.request_stop(store.catalog.jobs()[0].id)
-        run.log(1, loss=1.0)
+        run.log(2, loss=1.0)
         assert run.stop_requested
 
 
@@ -157,7 +159,20 @@ def test_seeds_side_by_side_and_a_run_again(store: Store) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("step", [0, -1, 0.5, True])
+def test_more_of_the_newest_row_may_follow(store: Store) -> None:
+    with Run("mine", "A", 0, store.root, flush_seconds=0) as run:
+        run.log(0, loss=1.0)
+        run.log(1, loss=2.0)
+        run.log(1, accuracy=0.5, loss=3.0)
+        run.flush()
+        with pytest.raises(ValueError, match="above 1"):
+            run.log(1, other=1.0)
+    frame = store.traces.frame("mine", ["loss", "accuracy"])
+    assert frame["loss"].tolist() == [1, 3]
+    assert frame["accuracy"].isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("step", [-1, 0.5, True])
 def test_steps_must_be_whole_and_later(store: Store, step: float) -> None:
     run = Run("mine", "A", 0, store.root)
     run.log(0, loss=1.0)
