@@ -13,6 +13,7 @@ from dashboard.lab import Lab
 from dashboard.network_picker import Asked, Upload
 from dashboard.parts import part
 from dashboard.training import at_work, awaited
+from dashboard.wording import failure
 from data.errors import LabError
 from engine.jobs import queue
 from engine.jobs.connect_request import (
@@ -88,7 +89,12 @@ def _form(lab: Lab, choice: Choice, what: str) -> None:
     if st.session_state.pop(_STARTED, False):
         st.rerun()  # out of this part of the page, to the job or the result above it
     if choice.study.source != "engine":
-        st.caption("This study was uploaded: how its networks are built is not known here.")
+        st.info(
+            "This study was made elsewhere: how its networks are built is not known here, and logs hold no "
+            "weights. Networks of a model that the lab has can be connected: train a study with that model, "
+            "then choose it here and, as a seed, *upload a file* with the weights (safetensors).",
+            icon=":material/hub:",
+        )
         return
     kept = connections.kept_weights(lab.store, choice.runs)
     if not kept:
@@ -126,7 +132,7 @@ def _form(lab: Lab, choice: Choice, what: str) -> None:
 
 
 def _wrong(error: LabError) -> None:
-    st.warning(f"**{error.title}.** {error.message} {error.remedy}", icon=":material/data_alert:")
+    st.warning(failure(error), icon=":material/data_alert:")
 
 
 def _networks(choice: Choice, kept: connections.Kept, what: str) -> Asked:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from dashboard import queries
+from dashboard.wording import coded, message
 from data.errors import LabError
 from data.rows import MetricRow, RunRow, StudyRow
 from data.store import Store
@@ -127,13 +128,13 @@ def _parsed_seeds(text: str, known: set[int]) -> tuple[int, ...] | None:
     try:
         asked = parse_seeds(text)
     except LabError as error:
-        st.warning(f"{error.message} {error.remedy}")
+        st.warning(message(f"{error.message} {error.remedy}"))
         return None
     if asked is None:
         return None
     found = tuple(seed for seed in asked if seed in known)
     if not found:
-        st.warning(f"No run has a seed among `{text}`; all seeds are shown.")
+        st.warning(f"No run has a seed among {coded(text)}; all seeds are shown.")
     return found or None
 
 

@@ -14,6 +14,7 @@ import streamlit as st
 
 from dashboard.charts.palette import export_config
 from dashboard.prepared import Prepared, beside
+from dashboard.wording import coded, escaped, message
 from data.formulas import guarded
 
 CANVAS_FROM = 2000
@@ -71,7 +72,7 @@ def show(
     """
     _draw(chart, key, alt_text, len(frame), on_select)
     if caption:
-        st.caption(caption)
+        st.caption(message(caption))
     _foot(chart, key, alt_text, frame, how, fidelity, narrow)
 
 
@@ -101,10 +102,10 @@ def panels(parts: Sequence[Panel], key: str, frame: pd.DataFrame, how: Provenanc
     """
     for column, (place, part) in zip(st.columns(len(parts), gap="small"), enumerate(parts), strict=True):
         with column:
-            st.markdown(f"**{part.title}**")
+            st.markdown(f"**{escaped(part.title)}**")
             _draw(part.chart, f"{key}.{place}", part.alt_text, len(frame) // len(parts), "ignore")
     if caption:
-        st.caption(caption)
+        st.caption(message(caption))
     _foot(beside([part.chart for part in parts]), key, " ".join(part.alt_text for part in parts), frame, how)
 
 
@@ -159,16 +160,16 @@ def _foot(
                 "PNG", _png(chart), f"{name}.png", "image/png", key=f"{key}.png", on_click="ignore"
             )
         with st.popover("Table", icon=":material/table_rows:", type="tertiary", key=f"{key}.table"):
-            st.caption(f"{alt_text} {len(frame):,} rows, as drawn.")
+            st.caption(f"{escaped(alt_text)} {len(frame):,} rows, as drawn.")
             st.dataframe(frame, hide_index=True, height=320, key=f"{key}.rows", alt=alt_text)
         with st.popover(
             "How this was computed", icon=":material/function:", type="tertiary", key=f"{key}.how"
         ):
             link = st.context.url or ""
             rows = {
-                "Query": f"`{how.query}`",
-                "Formula": how.formula,
-                "Source": how.source,
+                "Query": coded(how.query),
+                "Formula": escaped(how.formula),
+                "Source": escaped(how.source),
                 "Data version": f"`{how.data}`",
                 "Code version": f"`{how.code}`",
                 "Link": link and f"[{link}]({link}), with the parameters in the address bar",

@@ -1,5 +1,6 @@
 """The form that starts a fit of latent states as a job, with what it will cost."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -8,7 +9,7 @@ import streamlit as st
 from dashboard import queries
 from dashboard.fits import NORMALIZE_WORDS, Fit
 from dashboard.lab import Lab
-from dashboard.wording import count, duration
+from dashboard.wording import coded, count, duration
 from data.rows import MetricRow
 from engine.jobs import queue
 from engine.jobs.fit_request import (
@@ -117,7 +118,8 @@ def _form(lab: Lab, study: str, arms: list[str], known: dict[str, MetricRow]) ->
         ):  # fmt: skip
             queue.submit(lab.store, "fit", study, wanted.spec)
             st.rerun()
-        st.caption(f"{_expected(lab, wanted)} On the command line: `python -m engine fit {study}`.")
+        command = shlex.join(["python", "-m", "engine", "fit", study])
+        st.caption(f"{_expected(lab, wanted)} On the command line: {coded(command)}.")
 
 
 def prefill(fit: Fit, every: int) -> None:

@@ -1,5 +1,6 @@
 """What an intervention does to the phases: arms whose states were fitted jointly, side by side."""
 
+import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from dashboard.charts.palette import arm_colour, state_name
 from dashboard.convergence import Rule, Run, provenance
 from dashboard.fits import Fit
 from dashboard.prepared import prepare
-from dashboard.wording import count, interval, p_value, sentence, significant
+from dashboard.wording import count, escaped, interval, p_value, sentence, significant
 from engine.analysis.detours.visits import stays
 from engine.analysis.proportions import Share, ShareDifference, share, share_difference
 from engine.analysis.restricted_difference import RestrictedDifference, restricted_difference
@@ -63,16 +64,17 @@ def _teach(fit: Fit, study_arms: Sequence[str]) -> None:
     named = ",".join(study_arms)
     if len(study_arms) > 1:
         st.info(
-            f"This analysis has the arm {fit.arms[0]} alone. Fit several arms jointly, with pooled "
+            f"This analysis has the arm {escaped(fit.arms[0])} alone. Fit several arms jointly, with pooled "
             "normalization so that arms stay comparable, under Latent states or with the command below.",
             icon=":material/compare_arrows:",
         )
-        st.code(f'python -m engine fit {fit.row.study} --arms "{named}" --normalize pooled', language="bash")
+        command = ["python", "-m", "engine", "fit", fit.row.study, "--arms", named, "--normalize", "pooled"]
+        st.code(shlex.join(command), language="bash")
     else:
         st.info(
-            f"The study has one arm, {study_arms[0]}: nothing to compare it with. A study with an arm for "
-            "each variant (with and without normalization, residual connections, another order), fitted "
-            "jointly, shows here which states an intervention removes.",
+            f"The study has one arm, {escaped(study_arms[0])}: nothing to compare it with. A study with an "
+            "arm for each variant (with and without normalization, residual connections, another order), "
+            "fitted jointly, shows here which states an intervention removes.",
             icon=":material/compare_arrows:",
         )
 

@@ -11,7 +11,7 @@ from dashboard.controls import Choice
 from dashboard.lab import Lab
 from dashboard.order_effects import Pairs
 from dashboard.prepared import prepare
-from dashboard.wording import count, p_value, sentence, significant
+from dashboard.wording import count, escaped, p_value, sentence, significant
 from data.store import Store
 from engine.analysis.proportions import share
 from engine.analysis.survival import log_rank
@@ -72,7 +72,7 @@ def _card(arm: str, one: Trend, control: bool) -> None:
     told = one.divergence
     word, colour = BADGES[told.kind]
     with st.container(border=True, key=f"shuffling.divergence.{arm}", gap="xsmall", height="stretch"):
-        st.markdown(f"**{arm}**{' :gray[control]' if control else ''}  \n:{colour}-badge[{word}]")
+        st.markdown(f"**{escaped(arm)}**{' :gray[control]' if control else ''}  \n:{colour}-badge[{word}]")
         seen = share(told.observed)
         st.markdown(
             f"{seen.happened} of {count(seen.n, 'seed')} diverge :gray[[{seen.low:.0%}, {seen.high:.0%}]]",

@@ -1,6 +1,7 @@
 """Two arms on both risks, paired by seed: their effects, their curves and every seed, beside a control."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,13 +13,15 @@ from dashboard.charts import paired_seeds, traces
 from dashboard.controls import X_TITLES, Choice
 from dashboard.lab import Lab
 from dashboard.prepared import Prepared, marked, prepare
-from dashboard.wording import count, p_value, ratio_text, sentence, significant, spans
+from dashboard.wording import count, escaped, p_value, ratio_text, sentence, significant, spans
 from data.store import Store
 from data.traces import Axis
-from engine.analysis.shuffling import Effect, Reading, underpowered
+from engine.analysis.shuffling import Effect, Reading, differs, same, underpowered
 from engine.version import code_version
 
-RISKS = ((claims.OWN, "Own-batch risk"), (claims.FULL, "Full-batch risk"))
+Measured = Sequence[tuple[str, str]]
+"""Metrics by name, each with its title."""
+RISKS: Measured = ((claims.OWN, "Own-batch risk"), (claims.FULL, "Full-batch risk"))
 BADGES = {
     "reversal": ("Separated: sign reversal", "violet"),
     "one direction": ("Separated: one direction", "blue"),
@@ -50,8 +53,9 @@ def pick(choice: Choice) -> Pairs:
     planned = {
         item["role"]: (item["a"], item["b"]) for item in reversed(choice.study.config.get("comparisons", []))
     }
-    first = planned.get("treatment") or _orders(choice) or (choice.arms[0], choice.arms[1])
     arms = list(choice.arms)
+    usual = ("SS", "RR") if {"SS", "RR"} <= set(arms) else (arms[0], arms[1])
+    first = planned.get("treatment") or _orders(choice) or usual
     with st.sidebar:
         a = st.selectbox("Arm A", arms, index=arms.index(first[0]), key="a", bind="query-params")
         others = [arm for arm in arms if arm != a]
@@ -83,30 +87,29 @@ def _orders(choice: Choice) -> tuple[str, str] | None:
     return found if found and set(found) <= set(choice.arms) else None
 
 
-def show(lab: Lab, choice: Choice, pairs: Pairs, x: Axis, version: str) -> None:
-    """Show how far the arms are apart on both risks, over training and seed by seed."""
-    found = claims.finding(lab.store, version, choice.study, pairs.a, pairs.b)
-    control = claims.finding(lab.store, version, choice.study, *pairs.control) if pairs.control else None
-    left, right = st.columns(2, gap="medium")
-    for column, (name, title) in zip((left, right), RISKS, strict=True):
+def show(lab: Lab, choice: Choice, pairs: Pairs, x: Axis, version: str, measured: Measured = RISKS) -> None:
+    """Show how far the arms are apart on both risks, or on what is measured, over training and by seed."""
+    study = choice.study.name
+    for column, (name, title) in zip(st.columns(len(measured), gap="medium"), measured, strict=True):
         with column:
-            own = name == claims.OWN
-            beside = None if control is None else control.own if own else control.full
-            _card(pairs, title, found.own if own else found.full, beside)
-    risks(lab, choice, (pairs.a, pairs.b), x, version, "")
+            found, beside = (
+                queries.effect(lab.store, version, study, name, *pair) if pair else None
+                for pair in ((pairs.a, pairs.b), pairs.control)
+            )
+            _card(pairs, title, found, beside)
+    risks(lab, choice, (pairs.a, pairs.b), x, version, "", measured=measured)
     st.subheader(
         "Seed by seed",
         anchor=False,
         help="Each line joins the two arms of one seed: same initialization, same data. Level: "
         "mean of the last tenth.",
     )
-    left, right = st.columns(2, gap="medium")
-    for column, (name, title) in zip((left, right), RISKS, strict=True):
+    for column, (name, title) in zip(st.columns(len(measured), gap="medium"), measured, strict=True):
         with column:
             _seeds(lab, choice, pairs, name, title, version)
     if pairs.control:
         st.subheader("The control over training", anchor=False)
-        risks(lab, choice, pairs.control, x, version, "control.")
+        risks(lab, choice, pairs.control, x, version, "control.", measured=measured)
 
 
 def risks(
@@ -117,9 +120,10 @@ def risks(
     version: str,
     prefix: str,
     step: int | None = None,
+    measured: Measured = RISKS,
 ) -> None:
     """Show both risks of two arms over training, side by side, with a rule at a step where one is given."""
-    for column, (name, title) in zip(st.columns(2, gap="medium"), RISKS, strict=True):
+    for column, (name, title) in zip(st.columns(len(measured), gap="medium"), measured, strict=True):
         with column:
             curves(lab, choice, pair, x, name, title, version, prefix, step)
 
@@ -132,6 +136,24 @@ def said(found: Reading, control: Reading | None) -> None:
         if control is not None:
             word, colour = BADGES[control.kind]
             st.markdown(f":small[Control: :{colour}-badge[{word}] {control.sentence}]")
+
+
+def said_of_one(pairs: Pairs, title: str, effect: Effect | None) -> None:
+    """Say whether the arms part ways on one metric."""
+    a, b = escaped(pairs.a), escaped(pairs.b)
+    kind, told = "none", f"It is not shown whether {a} and {b} differ in {escaped(title)}."
+    if effect is None:
+        kind, told = "unknown", f"{a} and {b} share fewer than two seeds in which both are positive."
+    elif weak := underpowered(effect):
+        kind, told = "unknown", weak
+    elif differs(effect):
+        side = "lower" if effect.estimate < 0 else "higher"
+        kind, told = "one direction", f"{a} ends {side} than {b} in {escaped(title)}."
+    elif same(effect):
+        kind, told = "same", f"{a} and {b} end within 10 % of each other in {escaped(title)}."
+    word, colour = BADGES[kind]
+    with st.container(border=True, key="shuffling.verdict"):
+        st.markdown(f":{colour}-badge[{word.partition(':')[0]}] {told}")
 
 
 def claim(lab: Lab, choice: Choice, version: str) -> None:
@@ -149,12 +171,12 @@ def _card(pairs: Pairs, title: str, effect: Effect | None, control: Effect | Non
     """Show the paired effect on one risk, with the control's under it."""
     with st.container(border=True, key=f"shuffling.card.{title}", gap="small"):
         if effect is None:
-            st.metric(f"{title}, {pairs.a} / {pairs.b}", "–")
-            st.caption("Fewer than two seeds have both arms with a positive, finite risk.")
+            st.metric(escaped(f"{title}, {pairs.a} / {pairs.b}"), "–")
+            st.caption("Fewer than two seeds have both arms with a positive, finite end.")
             return
         interval = f"{effect.confidence:.0%} interval {_interval(effect)}"
         st.metric(
-            f"{title}, {pairs.a} / {pairs.b}",
+            escaped(f"{title}, {pairs.a} / {pairs.b}"),
             f"× {significant(math.exp(effect.estimate))}",
             interval,
             delta_color="off",
@@ -179,9 +201,8 @@ def _card(pairs: Pairs, title: str, effect: Effect | None, control: Effect | Non
             st.caption(sentence(note for note in notes if note))
         if pairs.control and control is not None:
             st.caption(
-                f"Control {pairs.control[0]} / {pairs.control[1]}: × {ratio_text(control)}, "
-                f"{p_value(control.p)}, "
-                f"n = {control.n}"
+                f"Control {escaped(' / '.join(pairs.control))}: × {ratio_text(control)}, "
+                f"{p_value(control.p)}, n = {control.n}"
             )
 
 
@@ -246,7 +267,7 @@ def curves(
     axis = _titled(lab, choice, name, title)
     drawn = _drawn_curves(lab.store, version, study, name, x, pair, tuple(choice.arms), points, axis)
     if drawn is None:
-        st.info(f"{title} has not been measured yet.", icon=":material/hourglass_empty:")
+        st.info(f"{escaped(title)} has not been measured yet.", icon=":material/hourglass_empty:")
         return
     at = None if step is None else place_of(drawn.rows, step)
     figure.show(

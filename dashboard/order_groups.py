@@ -8,8 +8,8 @@ import streamlit as st
 from dashboard import queries
 from dashboard.controls import Choice
 from dashboard.lab import Lab
-from dashboard.order_effects import RISKS, Pairs
-from dashboard.wording import count, p_value, significant
+from dashboard.order_effects import RISKS, Measured, Pairs
+from dashboard.wording import count, escaped, message, p_value, significant
 from data.errors import LabError
 from data.store import Store
 from engine.analysis.shuffling import LEAST_RATIO, UnpairedEffect
@@ -22,13 +22,13 @@ def apart(choice: Choice, pairs: Pairs) -> bool:
     return all(seeds) and not seeds[0] & seeds[1]
 
 
-def show(lab: Lab, choice: Choice, pairs: Pairs, version: str) -> None:
-    """Show the effect of one group against the other on both risks."""
+def show(lab: Lab, choice: Choice, pairs: Pairs, version: str, measured: Measured = RISKS) -> None:
+    """Show the effect of one group against the other on both risks, or on what is measured."""
     study = choice.study.name
     st.info(
-        f"{pairs.a} and {pairs.b} share no seed, so nothing pairs their runs: they are compared as two "
-        "groups, "
-        "which needs more of them. Train the same seeds in both arms for a paired comparison.",
+        f"{escaped(pairs.a)} and {escaped(pairs.b)} share no seed, so nothing pairs their runs: they are "
+        "compared as two groups, which needs more of them. Train the same seeds in both arms for a "
+        "paired comparison.",
         icon=":material/group:",
     )
     known = queries.metrics(lab.store, study)
@@ -44,14 +44,14 @@ def show(lab: Lab, choice: Choice, pairs: Pairs, version: str) -> None:
             width=160, disabled=not names,
             help="Share of all assignments, the most balanced ones, from which the design drew.",
         )  # fmt: skip
-    for column, (name, title) in zip(st.columns(2, gap="medium"), RISKS, strict=True):
+    for column, (name, title) in zip(st.columns(len(measured), gap="medium"), measured, strict=True):
         with column, st.container(border=True, key=f"shuffling.group.{name}"):
             try:
                 found = _compared(
                     lab.store, version, study, name, pairs.a, pairs.b, tuple(names), float(share or 1.0)
                 )
             except LabError as error:
-                st.caption(f"{error.message} {error.remedy}")
+                st.caption(message(f"{error.message} {error.remedy}"))
                 continue
             _card(pairs, title, found)
 
@@ -61,7 +61,7 @@ def _card(pairs: Pairs, title: str, found: Compared) -> None:
     if not isinstance(effect, UnpairedEffect):
         return
     st.metric(
-        f"{title}, {pairs.a} / {pairs.b}",
+        escaped(f"{title}, {pairs.a} / {pairs.b}"),
         f"× {significant(math.exp(effect.estimate))}",
         f"95 % interval {_interval(effect)}",
         delta_color="off",

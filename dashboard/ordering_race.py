@@ -16,7 +16,7 @@ from dashboard.lab import Lab
 from dashboard.prepared import Prepared, prepare
 from dashboard.race_groups import Entrant, entrants
 from dashboard.race_rates import IN_K, SCALED, references, told
-from dashboard.wording import count, sentence
+from dashboard.wording import coded, count, sentence
 from data.errors import LabError
 from data.rows import MetricRow
 from data.store import Store
@@ -136,7 +136,7 @@ def _teach(study: str) -> None:
     with st.container(border=True, key="shuffling.race_empty"):
         st.subheader("Nothing races here", anchor=False)
         st.markdown(
-            f"The arms of `{study}` have no two orderings. A race sets the errors of several orderings "
+            f"The arms of {coded(study)} have no two orderings. A race sets the errors of several orderings "
             "against the number of epochs on two logarithmic axes, where rates are slopes. These studies "
             f"race: {', '.join(f'`{name}`' for name in racing)}. The one made for it trains seven orderings "
             "for four numbers of epochs:"

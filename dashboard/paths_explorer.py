@@ -13,7 +13,7 @@ from dashboard.convergence import Rule, Run, provenance
 from dashboard.fits import MOST_STRETCHES, Fit
 from dashboard.lab import Lab
 from dashboard.prepared import prepare
-from dashboard.wording import count, sentence
+from dashboard.wording import count, escaped, sentence
 from data.rows import MetricRow
 from engine.analysis.detours import Route, routes
 
@@ -176,7 +176,7 @@ def _run(lab: Lab, fit: Fit, rule: Rule, run: Run, metric: MetricRow, version: s
     frame = _stretches([run])
     at = [] if run.converged_at is None else [run.converged_at]
     when = "never converged" if run.converged_at is None else f"converged at step {run.converged_at:,.0f}"
-    st.markdown(f"**{run.name}**, {when}")
+    st.markdown(f"**{escaped(run.name)}**, {when}")
     figure.show(
         ribbons.chart(
             frame.assign(row=str(run.seed)),

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.callbacks import act
 from dashboard.lab import Lab
-from dashboard.wording import count, spans
+from dashboard.wording import count, escaped, spans
 from data.rows import RunRow
 from data.store import Store
 
@@ -19,7 +19,8 @@ def named(runs: Sequence[RunRow]) -> str:
     for run in runs:
         arms.setdefault(run.arm, []).append(run.seed)
     return "; ".join(
-        f"{arm}: {'seed' if len(seeds) == 1 else 'seeds'} {spans(seeds)}" for arm, seeds in arms.items()
+        f"{escaped(arm)}: {'seed' if len(seeds) == 1 else 'seeds'} {spans(seeds)}"
+        for arm, seeds in arms.items()
     )
 
 

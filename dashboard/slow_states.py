@@ -15,7 +15,7 @@ from dashboard.convergence import Rule, Run, detours, provenance
 from dashboard.fits import Fit
 from dashboard.parts import part
 from dashboard.prepared import prepare
-from dashboard.wording import count, interval, sentence, significant
+from dashboard.wording import count, escaped, interval, sentence, significant
 from engine.analysis.detours import Detour
 from engine.analysis.detours.prepared import MIN_RUNS, PATIENCE
 from engine.analysis.detours.visits import stays
@@ -90,7 +90,7 @@ def _headline(fit: Fit, rule: Rule, runs: Sequence[Run], ranked: Sequence[Detour
                         for each in ranked
                         if each.is_detour
                     ),
-                    f"{len(times)} of {count(len(runs), 'run')} converge ({rule.words}), at step "
+                    f"{len(times)} of {count(len(runs), 'run')} converge ({escaped(rule.words)}), at step "
                     f"{min(times):,.0f} to {max(times):,.0f}, half of these by {np.median(times):,.0f}",
                     f"Censored: {count(censored, 'run')} that never did" if censored else "",
                     "Every run converged at its first measured point, before it could visit anything: a "

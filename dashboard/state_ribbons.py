@@ -9,7 +9,7 @@ from dashboard.controls import Choice
 from dashboard.convergence import Rule, follow, rule_picker
 from dashboard.fits import MOST_STRETCHES, Fit, provenance
 from dashboard.lab import Lab
-from dashboard.wording import count, sentence
+from dashboard.wording import count, escaped, sentence
 from data.rows import MetricRow
 
 LINE_POINTS = 4000
@@ -65,7 +65,7 @@ def _ribbon(
 ) -> None:
     frame, cell = fit.stretches(arm, choice.seeds, most)
     if frame.empty:
-        st.caption(f"{arm}: none of the chosen seeds is in this analysis.")
+        st.caption(f"{escaped(arm)}: none of the chosen seeds is in this analysis.")
         return
     points = max(LINE_POINTS // max(frame["row"].nunique(), 1), 16)
     lines = queries.thin(
@@ -87,7 +87,7 @@ def _ribbon(
     rows = sorted(reached, key=lambda row: (late if reached[row] is None else reached[row], int(row)))
     marks = pd.DataFrame([{"row": row, "x": at} for row, at in reached.items() if at is not None])
     never = sum(at is None for at in reached.values())
-    st.markdown(f"**{arm}**")
+    st.markdown(f"**{escaped(arm)}**")
     figure.show(
         ribbons.chart(
             frame, loss, rows, fit.n_states, metric.label, metric.log, marks if rule else None, domain

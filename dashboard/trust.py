@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.fit_form import prefill
 from dashboard.fits import Fit
 from dashboard.lab import Lab
-from dashboard.wording import count, significant, spans
+from dashboard.wording import count, escaped, message, significant, spans
 from data.rows import MetricRow
 from engine.analysis.decorrelation import AUTOCORRELATED, advised_thinning, decorrelation
 
@@ -126,7 +126,8 @@ def _left_out(fit: Fit, known: dict[str, MetricRow]) -> str:
     if not dropped:
         return ""
     told = [
-        f"{known[d['metric']].label if d['metric'] in known else d['metric']} ({d['why']})" for d in dropped
+        f"{escaped(known[d['metric']].label if d['metric'] in known else d['metric'])} ({d['why']})"
+        for d in dropped
     ]
     return f"{count(len(dropped), 'metric')} left out: {'; '.join(told)}."
 
@@ -142,10 +143,13 @@ def _cut(fit: Fit) -> str:
                 f"seed {seed} at step {step:,.0f}"
                 for seed, step in zip(cut["seed"], cut["cut_at"], strict=True)
             )
-            told.append(f"{arm}: {count(len(cut), 'run')} cut where a metric diverged ({at})")
+            told.append(f"{escaped(str(arm))}: {count(len(cut), 'run')} cut where a metric diverged ({at})")
         left = own[own["left_out"].astype(bool)]
         if len(left):
-            told.append(f"{arm}: {count(len(left), 'run')} left out, too short (seeds {spans(left['seed'])})")
+            told.append(
+                f"{escaped(str(arm))}: {count(len(left), 'run')} left out, too short "
+                f"(seeds {spans(left['seed'])})"
+            )
     return " ".join(f"{text}." for text in told)
 
 
@@ -161,4 +165,4 @@ def _doubts(fit: Fit) -> None:
         return
     with st.container(border=True, key="latent.doubts", gap="xsmall"):
         st.markdown(":orange[:material/warning:] **Reasons for doubt**")
-        st.markdown("\n".join(f"- {text}" for text in doubts))
+        st.markdown("\n".join(f"- {message(text)}" for text in doubts))

@@ -9,7 +9,7 @@ from dashboard.callbacks import act
 from dashboard.lab import Lab
 from dashboard.parts import part
 from dashboard.training import awaited
-from dashboard.wording import count, duration, significant
+from dashboard.wording import count, duration, failure, significant
 from data.errors import LabError
 from data.rows import AnalysisRow
 from engine.analysis.shuffling import remarks
@@ -130,7 +130,7 @@ def _form(lab: Lab, study: str) -> None:
                     "What the data hold, how many orders there are and how long it takes is said here."
                 )
         except LabError as error:
-            st.warning(f"**{error.title}.** {error.message} {error.remedy}", icon=":material/data_alert:")
+            st.warning(failure(error), icon=":material/data_alert:")
         st.button(
             "Try the orders", icon=":material/shuffle:", type="primary", key="what_if.start",
             disabled=wanted is None or not lab.access.may_change, on_click=act, args=(_start, lab, wanted),

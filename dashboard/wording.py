@@ -20,13 +20,12 @@ def escaped(text: str) -> str:
     A backslash keeps punctuation from meaning anything; Streamlit also looks for ``:icon:`` and links in the
     text that is left, so an invisible U+2060 parts these.
     """
-    line = " ".join(text.split())
-    return re.sub(r"^(\d*)([-+.)=])", r"\1\\\2", _quiet(line))
+    return re.sub(r"^(\d*)([-+.)=#>])", r"\1\\\2", _quiet(" ".join(text.split())))
 
 
 def _quiet(text: str) -> str:
-    plain = re.sub(r"([\\`*_{}\[\]<>#~$|!&:@])", r"\\\1", text)
-    return re.sub(r"(:|@|www)", "\\1\u2060", plain)
+    plain = re.sub(r"([\\`*<~$&]|\](?=[(:[])|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
+    return re.sub(r"(:(?=\S)|@|www)", "\\1\u2060", plain)
 
 
 def coded(text: str) -> str:

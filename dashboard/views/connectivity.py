@@ -113,7 +113,10 @@ def _part(lab: Lab, choice: Choice, part: _Part) -> None:
         with st.container(border=True, key=f"connectivity.{part.what}.empty"):
             st.subheader(part.empty, anchor=False)
             st.markdown(part.about)
-            st.markdown(f"On the command line: `python -m engine connect {study} {_example(choice, part)}`.")
+            if choice.study.source == "engine":
+                st.markdown(
+                    f"On the command line: `python -m engine connect {study} {_example(choice, part)}`."
+                )
             connect_form(lab, choice, part.what)
         return
     if asking:

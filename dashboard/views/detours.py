@@ -1,5 +1,6 @@
 """The states that make runs converge later, the decoys that only look it, and the paths that runs take."""
 
+import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ from dashboard.live import live
 from dashboard.parts import part
 from dashboard.prepared import prepare
 from dashboard.training import at_work, job_card, last_failure
-from dashboard.wording import ago, count, significant
+from dashboard.wording import ago, count, escaped, significant
 from data.rows import AnalysisRow
 from engine.analysis.detours import dwells
 from engine.analysis.detours.visits import stays
@@ -84,7 +85,7 @@ def _teach(study: str) -> None:
             "those that pass through it converge later. So the states come first: fit them under Latent "
             "states, or on the command line. Twenty seeds or more are needed to tell a detour from chance."
         )
-        st.code(f"python -m engine fit {study}", language="bash")
+        st.code(shlex.join(["python", "-m", "engine", "fit", study]), language="bash")
         link("latent_states", "Fit latent states", ":material/timeline:", study=study)
 
 
@@ -114,7 +115,7 @@ def _facts(fit: Fit, arm: str, runs: Sequence[Run], version: str) -> None:
     gone = f" · {count(fitted - len(runs), 'run')} left out" if fitted > len(runs) else ""
     st.caption(
         f"{fit.n_states} states, {summary['covariance']} covariance, {summary['normalize']} · "
-        f"{count(len(runs), 'run')} of {arm}{gone} · fitted {ago(fit.row.created_at)}"
+        f"{count(len(runs), 'run')} of {escaped(arm)}{gone} · fitted {ago(fit.row.created_at)}"
     )
     if fit.row.data_version != version:
         st.info(
@@ -130,7 +131,9 @@ def _none_converges(fit: Fit, rule: Rule, runs: Sequence[Run], version: str) -> 
     reached = frame[np.isfinite(frame["best"])]
     side = "lower" if rule.direction == "above" else "raise"
     with st.container(border=True, key="detours.verdict", gap="xsmall"):
-        st.markdown(f":gray-badge[No verdict] None of {count(len(runs), 'run')} reaches {rule.words}.")
+        st.markdown(
+            f":gray-badge[No verdict] None of {count(len(runs), 'run')} reaches {escaped(rule.words)}."
+        )
         if reached.empty:
             st.caption("This metric has no finite value in them; choose another one.")
             return

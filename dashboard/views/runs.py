@@ -13,7 +13,7 @@ from dashboard.figure import safe_csv
 from dashboard.lab import Lab
 from dashboard.live import live
 from dashboard.run_actions import actions, undo_bar
-from dashboard.wording import count
+from dashboard.wording import count, escaped
 from data.rows import MetricRow, RunRow
 
 TITLE = "Runs"
@@ -172,7 +172,7 @@ def _table(frame: pd.DataFrame, known: dict[str, MetricRow], ids: list[int]) -> 
     }
     for name, metric in known.items():
         config[name] = st.column_config.NumberColumn(
-            metric.label, help=metric.formula, format="%.4g", width=120
+            metric.label, help=escaped(metric.formula), format="%.4g", width=120
         )
     shown = ["status", "arm", "seed", "step", *(name for name in FIRST_METRICS if name in frame)]
     order = [*shown, "seconds", "device", "tags", "note", "started", *known, "id"]

@@ -13,7 +13,7 @@ from dashboard.live import live
 from dashboard.pictures import picture
 from dashboard.training import COMMAND, job_card, resumable, resume_card, train_button
 from dashboard.welcome import welcome
-from dashboard.wording import ago, count, interval, p_value, significant
+from dashboard.wording import ago, coded, count, escaped, failure, interval, p_value, significant
 from data.errors import LabError
 from data.rows import JobRow, RunState, StudyRow
 
@@ -61,21 +61,23 @@ def _cards(lab: Lab) -> None:
 
 def _card(lab: Lab, study: StudyRow, runs: list[RunState], jobs: Sequence[JobRow]) -> None:
     arms = queries.arm_names(study, runs)
-    changed = study.name.partition("@")[2].replace(",", ", ")
+    changed = study.name.partition("@")[2].replace(",", ", ") if study.source == "engine" else ""
     with st.container(border=True, key=f"study.{study.name}"):
         words, drawing = st.columns([1.25, 1], gap="large")
         with words:
-            st.subheader(f"{study.title} with `{changed}`" if changed else study.title, anchor=False)
+            title = study.title if study.source == "engine" else escaped(study.title)
+            st.subheader(f"{title} with `{changed}`" if changed else title, anchor=False)
             st.markdown(_badges(runs))
-            st.markdown(study.claim)
+            if study.source == "engine":
+                st.markdown(study.claim)
             seeds = len({run.seed for run in runs}) or int(study.config.get("seeds", 0))
             steps = max((run.steps for run in runs), default=0)
             parts = [f"{count(len(arms), 'arm')} × {count(seeds, 'seed')}"]
             parts += [count(steps, "step")] if steps else []
-            st.caption(" · ".join([*parts, f"`{study.name}`", f"begun {ago(study.created_at)}"]))
+            st.caption(" · ".join([*parts, coded(study.name), f"begun {ago(study.created_at)}"]))
             if told := _origin(study, jobs):
                 st.caption(told)
-            _links(study)
+            _links(study, len(arms) > 1)
         version = lab.store.traces.version(study.name)
         with drawing:
             _picture(lab, study, arms, version)
@@ -95,13 +97,13 @@ def _origin(study: StudyRow, jobs: Sequence[JobRow]) -> str:
     return " · ".join(part for part in (source, took) if part)
 
 
-def _links(study: StudyRow) -> None:
+def _links(study: StudyRow, several: bool) -> None:
     with st.container(horizontal=True, gap="medium"):
         link("traces", "Traces", ":material/show_chart:", study=study.name)
         link("runs", "Runs", ":material/table_rows:", study=study.name)
         link("latent_states", "Latent states", ":material/timeline:", study=study.name)
         link("detours", "Detours", ":material/fork_right:", study=study.name)
-        if study.config.get("comparisons"):
+        if study.config.get("comparisons") or (study.source != "engine" and several):
             link("shuffling", "Shuffling", ":material/shuffle:", study=study.name)
 
 
@@ -127,14 +129,16 @@ def _picture(lab: Lab, study: StudyRow, arms: list[str], version: str) -> None:
         key=f"studies.picture.{study.name}",
         alt=f"{metric.label} of {study.title} over training, median over seeds; at the end: {drawn.ends}.",
     )
-    st.caption(f"{metric.label} over training: median of each arm's seeds, with the middle half shaded.")
+    st.caption(
+        f"{escaped(metric.label)} over training: median of each arm's seeds, with the middle half shaded."
+    )
 
 
 def _verdict(lab: Lab, study: StudyRow, version: str, runs: Sequence[RunState], training: bool) -> None:
     try:
         found = queries.verdict(lab.store, version, study, runs)
     except LabError as error:  # of this study alone: the other cards stand
-        st.warning(f"**{error.title}.** {error.message} {error.remedy}", icon=":material/help:")
+        st.warning(failure(error), icon=":material/help:")
         return
     if found is None:
         return

@@ -14,7 +14,7 @@ from dashboard.charts.palette import MUTED, STATES
 from dashboard.controls import X_TITLES, Choice, choose, metric_picker, x_picker
 from dashboard.lab import Lab
 from dashboard.live import live
-from dashboard.wording import count, sentence, spans
+from dashboard.wording import count, escaped, sentence, spans
 from data.rows import MetricRow
 from data.traces import Axis, Thinned
 from engine.analysis.t_interval import t_interval
@@ -137,7 +137,7 @@ def _range(choice: Choice, x: Axis) -> tuple[float | None, float | None]:
 def _draw(lab: Lab, choice: Choice, look: _Look, known: dict[str, MetricRow]) -> None:
     version = lab.store.traces.version(choice.study.name)
     if look.event is not None and not look.event.steps:
-        st.info(f"No run has this event: {look.event.words}.", icon=":material/event_busy:")
+        st.info(f"No run has this event: {escaped(look.event.words)}.", icon=":material/event_busy:")
         return
     thinned = _lines(lab, choice, look, version)
     spread = _bands(lab, choice, look, look.metric, version)
@@ -294,7 +294,7 @@ def _multiples(lab: Lab, choice: Choice, look: _Look, known: dict[str, MetricRow
                 spread = _bands(lab, choice, look, metric, version)
                 if spread.empty:
                     spread = _bands(lab, choice, _median(look), metric, version)
-                st.markdown(f"**{metric.label}**")
+                st.markdown(f"**{escaped(metric.label)}**")
                 st.altair_chart(
                     traces.chart(
                         _no_lines(), spread, choice.arms, look.x_title, metric.unit, metric.log, 190, False,

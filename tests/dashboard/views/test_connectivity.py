@@ -287,6 +287,9 @@ def test_a_viewer_may_not_start_anything(bare, view, monkeypatch):
 def test_an_uploaded_study_says_why_it_cannot_be_connected(lab, view):
     store = open_store(lab("empty"))
     store.catalog.save_study("logs", "Logs", "A claim.", {}, "upload")
+    job = store.catalog.create_job("import_logs", "logs", {}).id
+    store.catalog.start_runs(job, "logs", [("a", 0, {}), ("b", 0, {})], 1, "elsewhere")
+    store.catalog.finish_job(job, "done")
     store.close()
     for part in PARTS[:2]:
         assert "how its networks are built is not known here" in words(opened(view, part))

@@ -183,6 +183,9 @@ def test_every_part_is_drawn_for_a_study_without_its_needs(lab, view):
     root = lab("empty")
     store = open_store(root)
     store.catalog.save_study("logs", "Logs", "A claim.", {}, "upload")
+    job = store.catalog.create_job("import_logs", "logs", {}).id
+    store.catalog.start_runs(job, "logs", [("a", 0, {}), ("b", 0, {})], 1, "elsewhere")
+    store.catalog.finish_job(job, "done")
     store.close()
     for part in ("Effect", "Why", "Divergence", "Orderings", "What if"):
         app = view("shuffling", **{"shuffling.part": part})
