@@ -17,20 +17,24 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 def escaped(text: str) -> str:
     r"""Return a name from a file so that Markdown shows it as it is, on one line.
 
-    A backslash keeps punctuation from meaning anything; Streamlit also looks for ``:icon:`` and links in the
-    text that is left, so an invisible U+2060 parts these.
+    A backslash keeps punctuation from meaning anything; Streamlit also looks for ``:icon:``, links and arrows
+    in the text that is left, so an invisible U+2060 parts these.
     """
-    return re.sub(r"^(\d*)([-+.)=#>])", r"\1\\\2", _quiet(" ".join(text.split())))
+    return _begun(_quiet(" ".join(text.split())))
+
+
+def _begun(text: str) -> str:
+    return re.sub(r"^(\d*)([-+.)=#>])", r"\1\\\2", text)
 
 
 def _quiet(text: str) -> str:
-    plain = re.sub(r"([\\`*<~$&]|\](?=[(:[])|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
-    return re.sub(r"(:(?=\S)|@|www)", "\\1\u2060", plain)
+    plain = re.sub(r"([\\`*<~$&]|:(?=\S)|\](?=[(:[])|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
+    return re.sub(r"(:(?=\S)|@|www|-(?=[->])|[<>~](?=[-=]))", "\\1\u2060", plain)
 
 
 def coded(text: str) -> str:
     """Return a name from a file as inline code, whatever backticks are in it."""
-    line = " ".join(text.split())
+    line = " ".join(text.split()).replace(":material/", ":\u2060material/")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     gap = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{gap}{line}{gap}{fence}" if line else ""
@@ -39,7 +43,7 @@ def coded(text: str) -> str:
 def message(text: str) -> str:
     """Return what an error or a warning says: what stands in backticks is code, all else is plain text."""
     parts = re.split(r"(`[^`]+`)", " ".join(text.split()))
-    return "".join(part if place % 2 else _quiet(part) for place, part in enumerate(parts))
+    return _begun("".join(part if place % 2 else _quiet(part) for place, part in enumerate(parts)))
 
 
 def failure(error: LabError | Mapping[str, str]) -> str:

@@ -57,3 +57,34 @@ def test_seeds_that_make_no_sense_are_refused_with_an_example(text):
 )
 def test_a_ratio_is_told_with_its_interval(effect, text):
     assert wording.ratio_text(effect) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("SS no BN", "SS no BN"),
+        ("digits-shuffling@epochs=20", "digits-shuffling@\u2060epochs=20"),
+        ("val_loss", "val_loss"),
+        ("a\nb  c", "a b c"),
+        ("**b** _i_ `c` $y$ <b>", r"\*\*b\*\* \_i\_ \`c\` \$y\$ \<b>"),
+        ("[a](b) z[0].q", r"[a\](b) z[0].q"),
+        (":red[x]", "\\:\u2060red[x]"),
+        ("1. one", r"1\. one"),
+        ("# head", r"\# head"),
+        ("a: b", "a: b"),
+    ],
+)
+def test_a_name_from_a_file_means_nothing_to_markdown(name, shown):
+    assert wording.escaped(name) == shown
+
+
+@pytest.mark.parametrize(("name", "code"), [("a b", "`a b`"), ("a`b", "``a`b``"), ("`", "`` ` ``"), ("", "")])
+def test_a_name_as_code_keeps_its_backticks(name, code):
+    assert wording.coded(name) == code
+
+
+def test_an_error_keeps_code_and_nothing_else():
+    error = LabError("A **title**", "`a*b` is *not* <b>.", "# Mend `it`.")
+    told = r"**A \*\*title\*\*.** `a*b` is \*not\* \<b>." + "\n\n" + r"\# Mend `it`."
+    assert wording.failure(error) == told
+    assert wording.failure(vars(error)) == told
