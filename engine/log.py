@@ -113,7 +113,7 @@ class Run:
                 are no Python names go in as ``**{"val/loss": 0.1}``.
 
         Raises:
-            ValueError: a step that is earlier or was flushed, a value that is no number, a name that is taken.
+            ValueError: a step that is earlier or was flushed, a value that is no number, a taken name.
             LabError: the disk is full; rows that were flushed are safe.
         """
         more = bool(self._rows) and step == self._last

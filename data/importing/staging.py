@@ -353,11 +353,12 @@ def _stage_table(
     number = staged.tables
     left = limits.rows - staged.rows
     source = table.rows  # DuckDB finds it by this name
-    cells = "".join(f", {_cells(f'c{i}', kind)}" for i, kind in enumerate(kinds))
+    numbers = "".join(f", {_number(f'c{i}', kind)} AS d{i}" for i, kind in enumerate(kinds))
+    cells = "".join(f", {_cell(f'c{i}', f'd{i}', kind)}" for i, kind in enumerate(kinds))
     aliases = ", ".join(f"c{i}" for i in range(len(names)))
     sql = (
         f"INSERT INTO shape{shape.number} SELECT {number}, row_number() OVER () - 1{cells} "
-        f"FROM (SELECT * FROM source LIMIT {left + 1}) AS given({aliases})"
+        f"FROM (SELECT *{numbers} FROM (SELECT * FROM source LIMIT {left + 1}) AS given({aliases}))"
     )
     rows = _watched(connection, sql, {"source": source}, tell)
     if rows > left:
@@ -405,28 +406,32 @@ def _watched(
     return changed[0]
 
 
-def _cells(column: str, kind: str) -> str:
-    """Return SQL of a cell's number and of its text where it is no number."""
-    upper = kind.upper()
-    if upper == "VARCHAR":
-        missing = ", ".join(literal(each) for each in MISSING)
-        bare = f"trim({column}, ' \t\r\n')"
-        number = (
-            f"CASE lower({bare}) WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 "
-            f"ELSE TRY_CAST({bare} AS DOUBLE) END"
-        )
-        text = (
-            f"CASE WHEN TRY_CAST({bare} AS DOUBLE) IS NULL "
-            f"AND lower({bare}) NOT IN ({missing}, 'true', 'false') THEN {column} END"
-        )
-        return f"{number}, {text}"
-    if upper in _TIMES:
-        return f"epoch({column}::TIMESTAMP), NULL"
-    if upper.startswith("ENUM"):
-        return _cells(f"{column}::VARCHAR", "VARCHAR")
-    if upper in _NUMBERS or (upper.startswith("DECIMAL(") and upper.endswith(")")):
-        return f"{column}::DOUBLE, NULL"
-    return "NULL, NULL"  # lists, structures, bytes
+def _number(column: str, kind: str) -> str:
+    """Return SQL of a cell as a number; NULL where it is none."""
+    if kind.startswith(("VARCHAR", "ENUM")):
+        return f"TRY_CAST({column} AS DOUBLE)"
+    if kind in _TIMES:
+        return f"epoch({column}::TIMESTAMP)"
+    if kind in _NUMBERS or (kind.startswith("DECIMAL(") and kind.endswith(")")):
+        return f"{column}::DOUBLE"
+    return "NULL::DOUBLE"  # lists, structures, bytes
+
+
+def _cell(column: str, number: str, kind: str) -> str:
+    """Return SQL of a cell's number and of its text where it is no number, given the SQL of its number."""
+    if not kind.startswith(("VARCHAR", "ENUM")):
+        return f"{number}, NULL"
+    bare = f"lower(trim({column}::VARCHAR, ' \t\r\n'))"
+    missing = ", ".join(literal(each) for each in MISSING)
+    switch = f"CASE {bare} WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 END"
+    # DuckDB reads "1_2" as 12, but in a name it is none. Only the few cells that are no numbers come to the
+    # dear part of each CASE.
+    plain = f"{number} IS NOT NULL AND NOT contains({column}::VARCHAR, '_')"
+    return (
+        f"CASE WHEN {plain} THEN {number} WHEN {column} IS NOT NULL THEN {switch} END, "
+        f"CASE WHEN {plain} OR {column} IS NULL THEN NULL ELSE "
+        f"CASE WHEN {bare} NOT IN ({missing}, 'true', 'false') THEN {column}::VARCHAR END END"
+    )
 
 
 def _forget(staged: Staged, connection: duckdb.DuckDBPyConnection, first: int) -> None:
@@ -442,13 +447,16 @@ def _describe(
     """Say of every column what is in it."""
     if not shape.tables:
         return
+    width = range(len(shape.columns))
     parts = [
-        f"count(v{i}), count(s{i}), min(v{i}) FILTER (isfinite(v{i})), max(v{i}) FILTER (isfinite(v{i})), "
-        f"coalesce(bool_and(v{i} = floor(v{i})) FILTER (isfinite(v{i})), true), "
+        f"count(v{i}), count(s{i}), min(f{i}), max(f{i}), coalesce(bool_and(f{i} = floor(f{i})), true), "
         f"min((t, n, s{i})) FILTER (s{i} IS NOT NULL)"
-        for i in range(len(shape.columns))
+        for i in width
     ]
-    told = connection.execute(f"SELECT {', '.join(parts)} FROM shape{shape.number}").fetchall()[0]
+    finite = "".join(f", CASE WHEN isfinite(v{i}) THEN v{i} END AS f{i}" for i in width)
+    told = connection.execute(
+        f"SELECT {', '.join(parts)} FROM (SELECT *{finite} FROM shape{shape.number})"
+    ).fetchall()[0]
     files = {table.number: table.file for table in shape.tables}
     for i, column in enumerate(shape.columns):
         column.numbers, column.texts, column.low, column.high, column.whole, first = told[6 * i : 6 * i + 6]
