@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.callbacks import act
 from dashboard.lab import Lab
@@ -96,8 +97,16 @@ def ask(lab: Lab) -> None:
 
 def _receive(lab: Lab, key: str) -> None:
     intake = Intake.receive(lab.store, named(st.session_state.get(key) or []))
+    _let_go()
     submit(lab, intake.token, None, intake.study, Corrections(), False)
     hold(intake.token)
+
+
+def _let_go() -> None:
+    """Free the memory of files that lie in the store now; Streamlit would hold it as long as the session."""
+    context = get_script_run_ctx()
+    if context is not None:
+        context.uploaded_file_mgr.remove_session_files(context.session_id)
 
 
 def named(files: Sequence[Any]) -> dict[str, Any]:

@@ -33,10 +33,11 @@ def columns_of(staged: Staged, planned: Plan | None, said: Corrections) -> pd.Da
     for shape in staged.shapes:
         for column, choice in zip(shape.columns, _chosen(shape, said), strict=True):
             taken = METRIC if choice.role is None else _CALLED[choice.role]
-            called = store_names.get(column.name, choice.name) if choice.role is None else ""
+            called = said.names.get(column.name) or store_names.get(column.name, choice.name)
+            called = called if choice.role is None else ""
             rows.setdefault(column.name, (column.name, _holds(column), _example(column), taken, called))
     for name, called in store_names.items():
-        rows.setdefault(name, (name, "a name in a long table", "", METRIC, called))
+        rows.setdefault(name, (name, "a name in a long table", "", METRIC, said.names.get(name, called)))
     frame = pd.DataFrame(list(rows.values()), columns=["Column", "Holds", "Example", "Taken as", "Name"])
     offered = lab_names(frame)
     return frame.assign(**{"Lab's name": [offered.get(name, "") for name in frame["Column"]]})
@@ -171,7 +172,9 @@ def _holds(column: Column) -> str:
 
 def _example(column: Column) -> str:
     if column.kind == "number" and column.low is not None and column.high is not None:
-        return f"{significant(column.low)} to {significant(column.high)}"
+        ends = (f"{end:,.0f}" if column.whole and abs(end) < 1e15 else significant(end)
+                for end in (column.low, column.high))  # fmt: skip
+        return " to ".join(ends)
     return column.text
 
 

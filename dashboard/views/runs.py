@@ -165,7 +165,7 @@ def _table(frame: pd.DataFrame, known: dict[str, MetricRow], ids: list[int]) -> 
         "seed": st.column_config.NumberColumn("Seed", width=55, format="%d"),
         "step": st.column_config.NumberColumn("Step", width=70, format="localized"),
         "seconds": st.column_config.NumberColumn("Time [s]", width=75, format="%.1f"),
-        "device": st.column_config.TextColumn("Device", width=65),
+        "device": st.column_config.TextColumn("Device", width=80),
         "tags": st.column_config.MultiselectColumn("Tags", width=110, color="gray"),
         "note": st.column_config.TextColumn("Note", width=140),
         "started": st.column_config.DatetimeColumn("Started", width=130, format="D MMM, HH:mm"),

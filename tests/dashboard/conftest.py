@@ -33,6 +33,14 @@ FLAGS = (
 Open = Callable[..., AppTest]
 
 
+@pytest.fixture(autouse=True)
+def _main_stays() -> Iterator[None]:
+    """Undo that `AppTest` puts the page in the place of `__main__`, which a spawned process would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Three stores, made once: a finished study with faults, one in training, one without a study."""

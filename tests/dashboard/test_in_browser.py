@@ -33,22 +33,31 @@ def healthy(page: Page) -> None:
     assert not page.locator("[data-testid=stAlertContentError]").count(), page.locator("main").inner_text()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+def background(page: Page) -> str:
+    told = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
+    return "dark" if sum(map(int, re.findall(r"\d+", told)[:3])) < 200 else "light"
+
+
 @pytest.mark.parametrize("path", VIEWS)
-def test_every_view_is_drawn_in_light_and_dark(made, visit, tmp_path, path, theme):
-    page = visit(made["full"], path, theme)
-    expect(page.locator("h1")).to_have_text(VIEWS[path])
-    healthy(page)
-    if path not in ("runs", "upload"):
-        expect(page.locator("[data-testid=stVegaLiteChart] .marks").first).to_be_visible(timeout=20_000)
-    dark = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
-    assert (sum(map(int, re.findall(r"\d+", dark)[:3])) < 200) == (theme == "dark")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
-    shots = Path(os.environ.get("DETOUR_SCREENSHOTS") or tmp_path)
-    shots.mkdir(parents=True, exist_ok=True)
-    shot = shots / f"{path or 'studies'}-{theme}.png"
-    page.screenshot(path=shot)
-    assert shot.stat().st_size > 20_000
+def test_every_view_is_drawn_in_light_and_dark(made, visit, tmp_path, path):
+    first, then = ("dark", "light") if path == "traces" else ("light", "dark")
+    page = visit(made["full"], path, first)
+    for theme in (first, then):
+        page.emulate_media(color_scheme=theme)  # as when a person's system changes at dusk
+        expect(page.locator("h1")).to_have_text(VIEWS[path])
+        if theme == then:
+            page.wait_for_timeout(500)
+            settle(page)
+        healthy(page)
+        if path not in ("runs", "upload"):
+            expect(page.locator("[data-testid=stVegaLiteChart] .marks").first).to_be_visible(timeout=20_000)
+        assert background(page) == theme
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+        shots = Path(os.environ.get("DETOUR_SCREENSHOTS") or tmp_path)
+        shots.mkdir(parents=True, exist_ok=True)
+        shot = shots / f"{path or 'studies'}-{theme}.png"
+        page.screenshot(path=shot)
+        assert shot.stat().st_size > 20_000
 
 
 @pytest.mark.parametrize("path", ["", "traces"])

@@ -147,6 +147,7 @@ def test_the_labs_names_are_taken_by_one_button(opened, store_of):
 
 def test_what_is_wrong_is_said_and_the_corrections_are_kept(opened):
     _, app = opened(FEW)
+    editor(app, "columns", {1: {"Name": "mine"}})
     editor(app, "runs", {1: {"Seed": 0}})
     app.run()
     assert "2 runs are arm RR with seed 0" in app.warning[0].value
@@ -155,6 +156,9 @@ def test_what_is_wrong_is_said_and_the_corrections_are_kept(opened):
     assert "Two runs of one seed" in app.error[0].value
     runs = next(one.value for one in app.dataframe if "Seed" in one.value)
     assert list(runs["Seed"])[:2] == [0, 0]
+    columns = next(one.value for one in app.dataframe if "Taken as" in one.value).set_index("Column")
+    assert columns.loc["loss", "Name"] == "mine"
+    assert columns.loc["step", "Example"] == "0 to 44"
     editor(app, "runs", {1: {"Seed": 5, "Arm": "=RR"}})
     app.run()
     app.button(key="upload.check").click().run()
