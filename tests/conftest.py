@@ -1,7 +1,11 @@
-"""What all tests share: threads that do not fight over cores, and no pass without a browser."""
+"""What all tests share: threads that do not fight over cores, types held, no pass without a browser."""
 
+import functools
 import os
+from collections.abc import Callable
+from typing import Any
 
+import jaxtyping
 import pytest
 from hypothesis import settings
 
@@ -13,6 +17,45 @@ settings.load_profile("lab")
 # on few cores slow each other down more than tenfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# Types and shapes of the first calls of every function in every test are checked; of inner functions that are
+# called thousands of times, checking all took half of the time of the tests of `engine.connectivity`.
+_CHECKED_CALLS = 20
+_test = 0
+_jaxtyped = jaxtyping.jaxtyped
+
+
+def _checked_at_first(function: Any = None, *, typechecker: Any) -> Any:
+    decorate = _jaxtyped(typechecker=typechecker)
+
+    def decorated(plain: Any) -> Any:
+        checked: Callable[..., Any] = decorate(plain)
+        if isinstance(plain, type):
+            return checked
+        counted = left = 0
+
+        @functools.wraps(plain)
+        def call(*words: Any, **named: Any) -> Any:
+            nonlocal counted, left
+            if counted != _test:
+                counted, left = _test, _CHECKED_CALLS
+            if not left:
+                return plain(*words, **named)
+            left -= 1
+            return checked(*words, **named)
+
+        return call
+
+    return decorated if function is None else decorated(function)
+
+
+jaxtyping.jaxtyped = _checked_at_first
+
+
+def pytest_runtest_logstart() -> None:
+    global _test
+    _test += 1
+
 
 _REQUIRED = os.environ.get("DETOUR_REQUIRE_BROWSER") == "1"
 _browser: dict[str, set[str]] = {"run": set(), "skipped": set()}
