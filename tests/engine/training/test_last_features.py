@@ -162,7 +162,7 @@ def test_an_arm_has_its_own_settings():
 
 @pytest.mark.slow
 def test_the_six_points_grow_as_steeply_as_predicted():
-    study = dataclasses.replace(SIX, epochs=4000, seeds=12)
+    study = dataclasses.replace(SIX, epochs=1500, seeds=12)
     replicas = [one for one in seeds(study, *range(12)) if one.arm == "SS"]
     got = ran(study, replicas)
     curves = [
