@@ -5,6 +5,7 @@ from data.catalog_jobs import JobCatalog
 from data.catalog_results import ResultCatalog, StudySnapshot
 from data.catalog_runs import RunCatalog
 from data.catalog_studies import StudyCatalog
+from data.catalog_tokens import TokenCatalog
 from data.catalog_uploads import UploadCatalog
 from data.rows import (
     AnalysisRow,
@@ -19,6 +20,7 @@ from data.rows import (
     SegmentRow,
     Source,
     StudyRow,
+    TokenRow,
     UploadRow,
 )
 
@@ -37,9 +39,12 @@ __all__ = [
     "Source",
     "StudyRow",
     "StudySnapshot",
+    "TokenRow",
     "UploadRow",
 ]
 
 
-class Catalog(StudyCatalog, RunCatalog, JobCatalog, CheckpointCatalog, ResultCatalog, UploadCatalog):
-    """Studies, metrics, runs, jobs, checkpoints, segments, analyses and imports of one store."""
+class Catalog(
+    StudyCatalog, RunCatalog, JobCatalog, CheckpointCatalog, ResultCatalog, UploadCatalog, TokenCatalog
+):
+    """Studies, metrics, runs, jobs, checkpoints, segments, analyses, imports and tokens of one store."""

@@ -9,6 +9,7 @@ RunStatus = Literal["queued", "running", "done", "diverged", "stopped", "failed"
 JobStatus = Literal["queued", "running", "done", "failed", "stopped"]
 JobKind = Literal["train", "fit", "explain", "what_if", "connect", "import_logs", "log"]
 CheckpointKind = Literal["state", "weights"]
+Scope = Literal["log"]
 
 
 @dataclass(frozen=True)
@@ -174,3 +175,16 @@ class UploadRow:
     code_version: str
     created_at: datetime
     undone_at: datetime | None
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """A token by which a program reaches the lab; its text is kept nowhere. `scope` "log": may write runs."""
+
+    id: int
+    name: str
+    scope: Scope
+    person: str
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None

@@ -203,3 +203,18 @@ uploads = Table(
     Index("uploads_of_study", "study"),
     sqlite_autoincrement=True,
 )
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("scope", String, nullable=False),
+    Column("person", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("last_used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    UniqueConstraint("sha256", name="tokens_once"),
+    sqlite_autoincrement=True,
+)

@@ -43,7 +43,7 @@ def test_an_upgrade_of_the_newest_changes_nothing(lab: Lab) -> None:
 def test_studies(lab: Lab) -> None:
     lab.catalog.save_study("b", "B", "old", {"lr": 0.1}, "engine")
     first = lab.catalog.study("b")
-    lab.catalog.save_study("a", "A", "c", {"nan": math.nan, "steps": np.int64(3)}, "upload")
+    lab.catalog.save_study("a", "A", "c", {"nan": math.nan, "steps": np.int64(3)}, "client")
     lab.catalog.save_study("b", "B", "new", {"lr": 0.2}, "engine")
     assert [row.name for row in lab.catalog.studies()] == ["b", "a"]
     again = lab.catalog.study("b")

@@ -56,6 +56,7 @@ def test_a_new_store_opens_again_from_any_folder(tmp_path: Path, monkeypatch: py
         "logs",
         "networks",
         "traces",
+        "uploads",
     ]
 
 
@@ -213,6 +214,7 @@ def test_many_creators_make_one_store(tmp_path: Path) -> None:
         "logs",
         "networks",
         "traces",
+        "uploads",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Imports of logs made elsewhere."""
+"""Imports of logs made elsewhere, and tokens by which programs log."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the table."""
+    """Add the tables."""
     op.create_table(
         "uploads",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -30,8 +30,22 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("uploads_of_study", "uploads", ["study"])
+    op.create_table(
+        "tokens",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("sha256", sa.String, nullable=False),
+        sa.Column("scope", sa.String, nullable=False),
+        sa.Column("person", sa.String, nullable=False),
+        sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.Column("last_used_at", sa.DateTime),
+        sa.Column("revoked_at", sa.DateTime),
+        sa.UniqueConstraint("sha256", name="tokens_once"),
+        sqlite_autoincrement=True,
+    )
 
 
 def downgrade() -> None:
-    """Take it away; runs and traces stay."""
+    """Take them away; runs and traces stay."""
+    op.drop_table("tokens")
     op.drop_table("uploads")

@@ -139,7 +139,7 @@ def _child(words: Sequence[str], store: Store, log: Path | None = None) -> Itera
 
 @contextmanager
 def _dashboard(store: Store, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    words = ["streamlit", "run", "dashboard/app.py", "--server.address", host, "--server.port", str(port)]
+    words = ["streamlit", "run", "dashboard/server.py", "--server.address", host, "--server.port", str(port)]
     words += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
     with _child(words, store, store.logs / "dashboard.log") as process:
         yield process
