@@ -21,6 +21,7 @@ from tests.dashboard.lab_fixture import add_latent, build
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = ROOT / "dashboard" / "app.py"
+SERVER = ROOT / "dashboard" / "server.py"
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -126,7 +127,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path],
                 port = probe.getsockname()[1]
             address = f"http://localhost:{port}"
             log = (tmp_path_factory.mktemp("app") / "log").open("wb")
-            command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.port", str(port)]
+            command = [sys.executable, "-m", "streamlit", "run", str(SERVER), "--server.port", str(port)]
             with log:
                 process = subprocess.Popen(
                     command, cwd=ROOT, env={**os.environ, "DETOUR_STORE": str(root)}, stdout=log, stderr=log
