@@ -7,7 +7,7 @@ run: .venv/.ready
 	@$(PY) -m engine serve --demo
 
 test: .venv/.ready-dev browser
-	$(PY) -m pytest -n 2 --dist loadfile $(PYTEST)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check: .venv/.ready-dev
 	$(PY) -m ruff format --check .
