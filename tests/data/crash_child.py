@@ -61,7 +61,7 @@ def write_until_killed(root: str, job: int, flushes: int, pause: float, moment: 
     note = os.open(f"{root}.acknowledged", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     if moment:
         die_at(moment)
-    writer = TraceWriter(store, job, ["loss"], seal_bytes=20_000)
+    writer = TraceWriter(store, job, ["loss"], seal_bytes=10_000)
     start = writer.rows // len(runs)
     per_flush = ROWS // len(runs)
     for number in range(flushes):

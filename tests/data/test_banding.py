@@ -32,7 +32,7 @@ def check(row: dict[str, float], values: np.ndarray, everything: np.ndarray | No
 value = st.one_of(st.floats(-100, 100, width=32), st.sampled_from([np.nan, np.inf, -np.inf]), st.none())
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     columns=st.lists(st.lists(value, min_size=1, max_size=12), min_size=1, max_size=6),
     x=st.sampled_from(["step", "epoch"]),

@@ -170,14 +170,14 @@ def test_what_killed_writers_left_is_removed(lab: Lab) -> None:
         assert files(lab) == {Path(kept.path).name}
 
 
+# Reads lines `JOB MOMENT` and forks a writer for each; everything is imported once.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
 from data import checkpoints, durable
 from data.store import open_store
-store, job, moment = open_store(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-left = [moment]
+left = [0]
 def counted(function):
     def call(*args, **kwargs):
         left[0] -= 1
@@ -190,20 +190,38 @@ Path.replace = counted(Path.replace)
 Path.unlink = counted(Path.unlink)
 durable.sync_folder = counted(durable.sync_folder)
 checkpoints.sync_file = counted(checkpoints.sync_file)
-for step in range(1, 5):
-    value = np.full((3, 4), float(step))
-    checkpoints.save(store, job, "state", step, [1, 2, 3], {"weight": value}, stack=0)
-    print(step, flush=True)
+def write(job):
+    store = open_store(sys.argv[1])
+    for step in range(1, 5):
+        value = np.full((3, 4), float(step))
+        checkpoints.save(store, job, "state", step, [1, 2, 3], {"weight": value}, stack=0)
+        print(step, flush=True)
+for line in sys.stdin:
+    job, moment = map(int, line.split())
+    child = os.fork()
+    if child == 0:
+        left[0], status = moment, 1
+        try:
+            write(job)
+            status = 0
+        finally:
+            os._exit(status)
+    print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
 @pytest.mark.slow
 def test_killed_before_every_change_of_a_file(lab: Lab) -> None:
+    command, pipe = [sys.executable, "-c", KILLED, str(lab.store.root)], subprocess.PIPE
+    killer = subprocess.Popen(command, cwd=REPOSITORY, stdin=pipe, stdout=pipe, text=True)
+    assert killer.stdin is not None
+    assert killer.stdout is not None
     for moment in range(1, 40):
-        job = lab.job()
-        command = [sys.executable, "-c", KILLED, str(lab.store.root), str(job), str(moment)]
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-        acknowledged = int(done.stdout.split()[-1]) if done.stdout else 0
+        job, acknowledged = lab.job(), 0
+        print(job, moment, file=killer.stdin, flush=True)
+        while not (line := killer.stdout.readline()).startswith("ended"):
+            acknowledged = int(line)
+        status = int(line.split()[1])
         recover(lab.store, job)
         found = checkpoints.states(lab.store, job)
         assert [row.stack for row, _ in found] == ([0] if acknowledged else [0][: len(found)])
@@ -213,10 +231,11 @@ def test_killed_before_every_change_of_a_file(lab: Lab) -> None:
         assert files(lab) == {
             Path(row.path).name for each in lab.catalog.jobs() for row in lab.catalog.checkpoints(each.id)
         }
-        if done.returncode == 0:
+        if status == 0:
             assert acknowledged == 4
             break
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert status == -signal.SIGKILL
+    killer.communicate(timeout=60)
     assert moment > 15
 
 

@@ -110,16 +110,16 @@ def test_killed_at_random_moments(lab: Lab, killer: Killer) -> None:
         whole = time.monotonic() - begun
     assert killer.acknowledged() == lab.traces.count("study") == 30 * ROWS
     killed = 0
-    for _ in range(100):
+    for _ in range(60):
         job, runs = attempt(lab, runs)
         status = killer.write(job, flushes=30, kill_after=chance.uniform(0.1 * whole, 0.9 * whole))
         killed += status == -signal.SIGKILL
         assert status in (0, -signal.SIGKILL)
         after(lab, job, runs, killer.acknowledged())
         assert files_of(lab, other) == untouched
-        if killed == 20:
+        if killed == 10:
             break
-    assert killed == 20
+    assert killed == 10
     assert lab.traces.table("other", ["loss"]).equals(rows)
 
 
@@ -128,10 +128,10 @@ def test_killed_before_every_change_of_a_file(lab: Lab, killer: Killer) -> None:
     runs: list[int] = []
     for moment in range(1, 200):
         job, runs = attempt(lab, runs)
-        status = killer.write(job, flushes=16, moment=moment)
+        status = killer.write(job, flushes=8, moment=moment)
         acknowledged = killer.acknowledged()
         if status == 0:
-            assert acknowledged == check(lab, runs, acknowledged) == 16 * ROWS
+            assert acknowledged == check(lab, runs, acknowledged) == 8 * ROWS
             break
         assert status == -signal.SIGKILL
         after(lab, job, runs, acknowledged)

@@ -22,7 +22,7 @@ def first_crossing(column: list[float | None], direction: str, patience: int) ->
     return None
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     columns=st.lists(st.lists(value, min_size=9, max_size=9), min_size=1, max_size=5),
     direction=st.sampled_from(["above", "below"]),

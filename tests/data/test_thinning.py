@@ -48,7 +48,7 @@ def moving_mean(values: np.ndarray, window: int) -> np.ndarray:
 value = st.one_of(st.floats(-5, 5, width=32), st.sampled_from([0.0, 1.0, *SPECIAL]), st.none())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     columns=st.lists(st.lists(value, min_size=1, max_size=60), min_size=1, max_size=3),
     points=st.integers(4, 30),

@@ -129,7 +129,7 @@ def test_a_row_is_written_once(lab: Lab) -> None:
     assert sorted(lab.traces.metrics("study")) == ["loss", "more", "norm"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=4),
     cadence=st.integers(1, 5),
