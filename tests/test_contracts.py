@@ -14,6 +14,7 @@ from engine.datasets import datasets
 from engine.models import models
 from engine.schedules import SCHEDULES
 from engine.training.orderings import ORDERINGS
+from tests.engine.recording import recorded_late  # noqa: F401  # a fixture
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

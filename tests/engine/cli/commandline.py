@@ -12,6 +12,7 @@ from typing import Any
 
 from data.store import open_store
 from engine.cli.main import main
+from tests.engine.forking import Forked
 
 ROOT = Path(__file__).resolve().parents[3]
 STUDY = "digits-shuffling@epochs=2"
@@ -29,10 +30,15 @@ def start(*words: object, **environment: str) -> subprocess.Popen[str]:
     )
 
 
+def forked(*words: object, **environment: str) -> Forked:
+    """Start what `start` does in a process that need not load torch first."""
+    return Forked(words, environment)
+
+
 def engine(*words: object, **environment: str) -> tuple[int, str, str]:
-    process = start(*words, **environment)
+    process = forked(*words, **environment)
     out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+    return process.wait(), out, err
 
 
 def answer(*words: object) -> Any:

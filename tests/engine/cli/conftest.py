@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.cli.commandline import STUDY, TRAIN, answer
+from tests.engine.recording import recorded_at_once, recorded_late  # noqa: F401  # fixtures
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,14 @@ import pytest
 
 from data.store import open_store
 from engine.cli.main import main
-from tests.engine.cli.commandline import answer, running, start
+from tests.engine.cli.commandline import answer, forked, running
 
 
 @pytest.mark.slow
 def test_a_stopped_training_is_resumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "lab"
     words = ("--store", root, "train", "digits-shuffling", "--arms", "SS", "--seeds", "1")
-    process = start(*words, "--set", "epochs=200")
+    process = forked(*words, "--set", "epochs=24")
     try:
         running(root)
         process.send_signal(signal.SIGINT)
@@ -24,17 +24,17 @@ def test_a_stopped_training_is_resumed(tmp_path: Path, capsys: pytest.CaptureFix
     store = open_store(root)
     (row,) = store.catalog.checkpoints(1, "state")
     before = store.catalog.runs()[0]
-    assert 0 < row.step <= before.step < 6400
+    assert 0 < row.step <= before.step < 768
     rows = store.traces.count(before.study)
     data = answer("--store", root, "resume", 1)
     assert data.pop("seconds") > 0
-    assert data == {"job": 1, "study": before.study, "status": "done", "runs": 1, "rows": 6401}
-    assert rows < store.traces.count(before.study) == 6401
+    assert data == {"job": 1, "study": before.study, "status": "done", "runs": 1, "rows": 769}
+    assert rows < store.traces.count(before.study) == 769
     (after,) = store.catalog.runs()
-    assert (after.id, after.status, after.step) == (before.id, "done", 6400)
+    assert (after.id, after.status, after.step) == (before.id, "done", 768)
     told = answer("--store", root, "jobs")
     assert [(job["job"], job["status"], job["step"], job["steps"]) for job in told] == [
-        (1, "done", 6400, 6400)
+        (1, "done", 768, 768)
     ]
     store.close()
 

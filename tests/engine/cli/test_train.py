@@ -7,7 +7,7 @@ import pytest
 
 from data.store import open_store
 from engine.cli.main import main
-from tests.engine.cli.commandline import TRAIN, running, start
+from tests.engine.cli.commandline import TRAIN, forked, running
 
 
 def test_training_says_how_many_runs_diverged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,7 +20,7 @@ def test_training_says_how_many_runs_diverged(tmp_path: Path, capsys: pytest.Cap
 def test_a_signal_stops_a_training_and_keeps_its_rows(tmp_path: Path, number: signal.Signals) -> None:
     root = tmp_path / "lab"
     words = ("--store", root, "--json", "train", "digits-shuffling", "--arms", "SS", "--seeds", "1")
-    process = start(*words, "--set", "epochs=100000")
+    process = forked(*words, "--set", "epochs=100000")
     try:
         running(root)
         process.send_signal(number)

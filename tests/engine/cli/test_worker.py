@@ -3,7 +3,7 @@ from pathlib import Path
 
 from data.store import open_store
 from engine.jobs.request import request
-from tests.engine.cli.commandline import start
+from tests.engine.cli.commandline import forked
 
 
 def test_a_worker_runs_what_is_queued_and_ends_on_a_signal(tmp_path: Path) -> None:
@@ -12,7 +12,7 @@ def test_a_worker_runs_what_is_queued_and_ends_on_a_signal(tmp_path: Path) -> No
     wanted = request("digits-shuffling", {"epochs": "1"}, ["SS"], "1")
     bad = store.catalog.create_job("train", "nope", {"study": "nope", "seeds": [0]}).id
     good = store.catalog.create_job("train", wanted.study.name, wanted.spec).id
-    process = start("--store", root, "worker")
+    process = forked("--store", root, "worker")
     try:
         deadline = time.monotonic() + 90
         while store.catalog.job(good).status != "done" and time.monotonic() < deadline:

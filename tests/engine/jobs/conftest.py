@@ -6,6 +6,7 @@ import pytest
 
 from data.store import Store, open_store
 from tests.engine.jobs.resuming import TINY, begin, finished, go_on
+from tests.engine.recording import recorded_at_once, recorded_late  # noqa: F401  # fixtures
 
 
 @pytest.fixture

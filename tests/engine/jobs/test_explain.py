@@ -19,14 +19,14 @@ from engine.training.orderings import single_shuffle
 from tests.engine.cli.commandline import answer
 
 SIX = "wu-six-points@epochs=400"
-DIGITS = "digits-shuffling@epochs=4"
+DIGITS = "digits-shuffling@epochs=2"
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("explain") / "lab"
     answer("--store", root, "train", "wu-six-points", "--seeds", "6", "--set", "epochs=400")
-    answer("--store", root, "train", "digits-shuffling", "--seeds", "2", "--set", "epochs=4")
+    answer("--store", root, "train", "digits-shuffling", "--seeds", "2", "--set", "epochs=2")
     answer(
         *("--store", root, "train", "wu-regression", "--seeds", "2", "--set", "epochs=20"),
         *("--set", "evaluate_every=160"),
@@ -73,7 +73,7 @@ def test_every_checkpoint_of_the_six_points_has_its_risks_and_its_verdict(store:
 
 
 def test_two_classes_are_told_apart_and_drawn_and_the_control_is_without_distortion(store: Store) -> None:
-    summary, arrays = explained(store, DIGITS, classes=(3, 8))
+    summary, arrays = explained(store, DIGITS, arms=["SS", "SS no BN"], classes=(3, 8))
     assert summary["classes"] == [3, 8]
     frame = table(summary["runs"], summary["cautions"], arrays)
     control = frame[frame["arm"].str.contains("no BN")]

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -19,8 +21,20 @@ from data.store import Store
 from data.traces import TraceWriter
 from engine.jobs import queue
 from engine.jobs.request import request
+from tests.engine.forking import Forked
 
 ENDED = ("done", "failed", "stopped")
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers be forked from a process that has torch loaded."""
+
+    def begin(command: list[str], stdout: IO[bytes], env: dict[str, str], **rest: object) -> Forked:
+        assert command[:3] == [sys.executable, "-m", "engine"]
+        return Forked(command[3:], env, Path(stdout.name))
+
+    monkeypatch.setattr(queue.subprocess, "Popen", begin)
 
 
 def wait_for(store: Store, id: int, *statuses: str) -> str:
@@ -59,14 +73,14 @@ def test_a_submitted_job_runs_in_a_process_of_its_own(store: Store) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_job_is_marked_and_its_rows_are_kept(store: Store) -> None:
+def test_a_killed_job_is_marked_and_its_rows_are_kept(store: Store, forked: None) -> None:
     wanted = request("digits-shuffling", {"epochs": "100000"}, ["SS"], "2")
     id = queue.submit(store, "train", wanted.study.name, wanted.spec)
     process = queue._started[id]
     try:
         wait_for(store, id, "running", *ENDED)
         deadline = time.monotonic() + 60
-        while store.catalog.job(id).step < 500 and time.monotonic() < deadline:
+        while store.catalog.job(id).step < 100 and time.monotonic() < deadline:
             time.sleep(0.1)
         assert queue.reap(store) == []
     finally:
@@ -82,7 +96,7 @@ def test_a_killed_job_is_marked_and_its_rows_are_kept(store: Store) -> None:
     assert not (store.journals / str(id)).exists()
 
 
-def test_a_stopped_job_keeps_its_rows_and_says_so(store: Store) -> None:
+def test_a_stopped_job_keeps_its_rows_and_says_so(store: Store, forked: None) -> None:
     wanted = request("digits-shuffling", {"epochs": "100000"}, ["SS"], "2")
     id = queue.submit(store, "train", wanted.study.name, wanted.spec)
     process = queue._started[id]
@@ -105,18 +119,18 @@ def test_a_queued_job_stops_at_once(store: Store) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_training_is_resumed_in_a_process_of_its_own(store: Store) -> None:
-    wanted = request("digits-shuffling", {"epochs": "8"}, ["SS"], "2", checkpoint_seconds=0)
+def test_a_killed_training_is_resumed_in_a_process_of_its_own(store: Store, forked: None) -> None:
+    wanted = request("digits-shuffling", {"epochs": "4"}, ["SS"], "2", checkpoint_seconds=0)
     id = queue.submit(store, "train", wanted.study.name, wanted.spec)
     process = queue._started[id]
     try:
         deadline = time.monotonic() + 60
         while not store.catalog.checkpoints(id, "state") and time.monotonic() < deadline:
-            time.sleep(0.01)
+            time.sleep(0.03)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    assert 0 <= store.catalog.job(id).step < 2 * 256
+    assert 0 <= store.catalog.job(id).step < 2 * 128
     queue.resume(store, id)
     process = queue._started[id]
     with pytest.raises(LabError, match=r"is (queued|running)"):
@@ -124,8 +138,8 @@ def test_a_killed_training_is_resumed_in_a_process_of_its_own(store: Store) -> N
     assert wait_for(store, id, *ENDED) == "done", (store.logs / f"{id}.log").read_text()
     process.wait(30)
     assert store.catalog.job(id).pid == process.pid
-    assert store.traces.count(wanted.study.name) == 2 * 257
-    assert {(run.status, run.step) for run in store.catalog.runs()} == {("done", 256)}
+    assert store.traces.count(wanted.study.name) == 2 * 129
+    assert {(run.status, run.step) for run in store.catalog.runs()} == {("done", 128)}
     assert "was stopped at" in (store.logs / f"{id}.log").read_text()
 
 

@@ -33,7 +33,7 @@ def test_stopped_again_and_again_it_ends_the_same(
     id = begin(store, TINY, monkeypatch)
     chance, attempts = random.Random(how), 0
     while True:
-        calls = iter(range(chance.randrange(2, 8)))
+        calls = iter(range(chance.randrange(3, 9)))
 
         def progress(step: int, calls: Iterator[int] = calls) -> bool:
             if next(calls, None) is not None:

@@ -1,6 +1,7 @@
 import pytest
 
 from engine.datasets import datasets
+from tests.engine.recording import recorded_at_once, recorded_late  # noqa: F401  # fixtures
 from tests.engine.training.toys import TOYS
 
 

@@ -6,6 +6,8 @@ from engine.models import build
 from engine.training.ensemble import Ensemble, initial
 from tests.engine.training.toys import CPU, TOYS, toy
 
+pytestmark = pytest.mark.usefixtures("recorded_at_once")
+
 MODELS = {
     "mlp-bn": ("toy-classes", "mlp", {"width": 6, "depth": 2, "norm": "batch"}),
     "mlp": ("toy-classes", "mlp", {"width": 6, "depth": 1}),

@@ -18,6 +18,8 @@ from engine.training.orderings import ordering
 from engine.training.record import Replica
 from tests.engine.training.toys import ROWS, ran, seeds, toy
 
+pytestmark = pytest.mark.usefixtures("recorded_at_once")
+
 STEPS = 52
 NONE = dict.fromkeys(metrics(), 0)
 Schedule = Callable[[torch.optim.Optimizer], lr_scheduler.LRScheduler]
