@@ -6,8 +6,8 @@ import duckdb
 import pyarrow as pa
 
 from data.columns import literal
-from data.importing.cells import joined_text, moment_of, place_of
-from data.importing.roles import Choice
+from data.importing.cells import EXACT, joined_text, moment_of, place_of, seed_of, text_of
+from data.importing.roles import Choice, Corrections
 from data.importing.run_names import Key
 from data.importing.staging import Shape
 
@@ -24,6 +24,7 @@ def fill(
     choices: Sequence[Sequence[Choice]],
     keys: Sequence[Key],
     names: Mapping[str, str],
+    said: Corrections,
     warnings: list[str],
 ) -> None:
     """Make the table `ROWS`: run, step, epoch, seconds and the metrics, one row a run and step."""
@@ -39,7 +40,14 @@ def fill(
     for shape, chosen in zip(shapes, choices, strict=True):
         rows = sum(table.rows for table in shape.tables)
         lost += _gather(
-            connection, shape, chosen, [key for key in keys if key.shape is shape], stored, offset, warnings
+            connection,
+            shape,
+            chosen,
+            [key for key in keys if key.shape is shape],
+            stored,
+            offset,
+            said,
+            warnings,
         )
         offset += rows
     if lost:
@@ -80,6 +88,7 @@ def _gather(
     keys: Sequence[Key],
     stored: Mapping[str, str],
     offset: int,
+    said: Corrections,
     warnings: list[str],
 ) -> int:
     """Append a shape's rows to the table ``gathered``, and return how many have no step."""
@@ -102,11 +111,10 @@ def _gather(
             }
         ),
     )
-    seed = place_of(chosen, "seed")
     parts = {
         "krun": joined_text(chosen, "run"),
         "karm": joined_text(chosen, "arm"),
-        "kseed": "NULL" if seed is None else f"v{seed}::BIGINT",
+        "kseed": seed_of(place_of(chosen, "seed")),
     }
     on = " AND ".join(
         ["t = kt", *(f"{name} IS NOT DISTINCT FROM {sql}" for name, sql in parts.items() if sql != "NULL")]
@@ -116,8 +124,18 @@ def _gather(
         elapsed = f"v{seconds}"
     else:
         elapsed = "NULL::DOUBLE" if time is None else f"{moment_of(time)} - began"
+    if time is not None:
+        missed, first = connection.execute(
+            f"SELECT count(*), arg_min(s{time}, (t, n)) FROM shape{shape.number} "
+            f"WHERE s{time} IS NOT NULL AND {moment_of(time)} IS NULL"
+        ).fetchall()[0]
+        if missed:
+            name = shape.columns[time].name
+            warnings.append(
+                f"{missed:,} cells of `{name}` are no moments and count as missing: first {first[:60]!r}."
+            )
     joined = f"shape{shape.number} JOIN keys ON {on}"
-    step, order = _step(connection, shape, chosen, joined, warnings)
+    step, order = _step(connection, shape, chosen, joined, said, warnings)
     inner = (
         f"SELECT *, {order} AS counted, {offset} + before + n AS place, {elapsed} AS elapsed, "
         f"{'NULL::DOUBLE' if epoch is None else f'v{epoch}'} AS passes FROM {joined}"
@@ -128,7 +146,7 @@ def _gather(
         if choice.role is None or (choice.role == "value" and metric is None):
             taken.setdefault(stored[column.name], []).append(f"v{i}")
     cells = {into: f"coalesce({', '.join(each)})" for into, each in taken.items()}
-    whole = f"({step} IS NOT NULL AND {step} = floor({step}) AND abs({step}) < 9.2e18)"
+    whole = f"({step} IS NOT NULL AND {step} = floor({step}) AND abs({step}) <= {EXACT})"
     lost = connection.execute(
         f"SELECT count(*) FROM ({inner}) WHERE NOT coalesce({whole}, false)"
     ).fetchall()[0][0]
@@ -143,27 +161,49 @@ def _gather(
     named: dict[str, list[str]] = {}
     for name, into in stored.items():
         named.setdefault(into, []).append(literal(name))
-    pivoted = "".join(
-        f", arg_max(v{value}, place) FILTER (s{metric} IN ({', '.join(each)})) AS {into}"
+    pivoted = {
+        into: f"arg_max(v{value}, place) FILTER ({text_of(metric)} IN ({', '.join(each)}))"
         for into, each in named.items()
-        if into not in cells
+    }
+    wide = {into: f"arg_max({cell}, place)" for into, cell in cells.items()}
+    values = "".join(
+        f", coalesce({', '.join(each[into] for each in (pivoted, wide) if into in each)}) AS {into}"
+        for into in pivoted | wide
     )
-    wide = "".join(f", arg_max({cell}, place) AS {into}" for into, cell in cells.items())
     connection.execute(
         f"INSERT INTO gathered BY NAME SELECT run, step, arg_max(epoch, place) AS epoch, "
-        f"min(seconds) AS seconds{pivoted}{wide}, max(place) AS place FROM ("
+        f"min(seconds) AS seconds{values}, max(place) AS place FROM ("
         f"SELECT *, {step}::BIGINT AS step, passes AS epoch, elapsed AS seconds FROM ({inner}) WHERE {whole}"
         f") GROUP BY {ID}"
     )
     doubles = connection.execute(
         f"SELECT coalesce(sum(c - 1), 0) FROM (SELECT count(*) AS c FROM ({inner}) "
-        f"WHERE {whole} AND v{value} IS NOT NULL GROUP BY run, {step}, s{metric})"
+        f"WHERE {whole} AND v{value} IS NOT NULL GROUP BY run, {step}, {text_of(metric)})"
     ).fetchall()[0][0]
     if doubles:
         warnings.append(
             f"{int(doubles):,} values stand at a step that was written before; the last ones count."
         )
     return int(lost)
+
+
+def _begins_anew(
+    connection: duckdb.DuckDBPyConnection,
+    shape: Shape,
+    step: int,
+    epoch: int,
+    joined: str,
+    said: Corrections,
+) -> bool:
+    """Whether a column that was guessed to be the step holds most of its numbers in several epochs."""
+    column = shape.columns[step]
+    if column.role == "step" or said.roles.get(column.name) == "step":
+        return False
+    several, all_ = connection.execute(
+        f"SELECT count(*) FILTER (epochs > 1), count(*) FROM (SELECT count(DISTINCT v{epoch}) AS epochs "
+        f"FROM {joined} WHERE v{step} IS NOT NULL GROUP BY run, v{step})"
+    ).fetchall()[0]
+    return bool(2 * several > all_)
 
 
 def _rows_before(shape: Shape) -> dict[int, int]:
@@ -180,6 +220,7 @@ def _step(
     shape: Shape,
     chosen: Sequence[Choice],
     joined: str,
+    said: Corrections,
     warnings: list[str],
 ) -> tuple[str, str]:
     """Return SQL of a row's step, and of the place in its run where that is needed.
@@ -189,8 +230,12 @@ def _step(
     """
     step, epoch = place_of(chosen, "step"), place_of(chosen, "epoch")
     file = shape.tables[0].file
-    if step is not None:
+    if step is not None and (epoch is None or not _begins_anew(connection, shape, step, epoch, joined, said)):
         return f"v{step}", "NULL"
+    if step is not None:
+        name = shape.columns[step].name
+        warnings.append(f"`{name}` begins anew in every epoch; rows are counted as steps in `{file}`.")
+        return _counted(chosen)
     if epoch is not None and shape.columns[epoch].whole:
         again = (
             place_of(chosen, "metric") is None
@@ -203,7 +248,14 @@ def _step(
             warnings.append(f"`{shape.columns[epoch].name}` counts as the step of `{file}`: it has no other.")
             return f"v{epoch}", "NULL"
     warnings.append(f"Rows are counted as steps in `{file}`: no column holds any.")
-    return "counted::DOUBLE", "row_number() OVER (PARTITION BY run ORDER BY t, n) - 1"
+    return _counted(chosen)
+
+
+def _counted(chosen: Sequence[Choice]) -> tuple[str, str]:
+    """Return SQL of a row's place in its run, in a long table among those of its metric."""
+    metric = place_of(chosen, "metric")
+    each = "run" if metric is None else f"run, {text_of(metric)}"
+    return "counted::DOUBLE", f"row_number() OVER (PARTITION BY {each} ORDER BY t, n) - 1"
 
 
 def metric_columns(names: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import duckdb
 
 from data.errors import LabError
-from data.importing.cells import place_of
+from data.importing.cells import place_of, text_of
 from data.importing.filling import fill, metric_columns
 from data.importing.limits import Limits
 from data.importing.outcomes import describe
@@ -99,15 +99,12 @@ def plan(staged: Staged, connection: duckdb.DuckDBPyConnection, said: Correction
                 f"There are {count:,} {what}; at most {most:,} are taken.",
                 "Import fewer.",
             )
+    for name in names.values():
+        _require_short("Metric", name, limits)
     runs = name_runs(staged, keys, choices, said, warnings)
     for run in runs:
-        if len(run.arm) > limits.name:
-            raise LabError(
-                "A name is too long",
-                f"Arm `{run.arm[:40]}...` has {len(run.arm):,} characters.",
-                f"Give it at most {limits.name}.",
-            )
-    fill(connection, staged.shapes, choices, keys, names, warnings)
+        _require_short("Arm", run.arm, limits)
+    fill(connection, staged.shapes, choices, keys, names, said, warnings)
     units = _units(staged.shapes, choices, names)
     drawn_log = describe(connection, runs, metric_columns(names))
     empty = [run for run in runs if not run.rows]
@@ -123,6 +120,15 @@ def plan(staged: Staged, connection: duckdb.DuckDBPyConnection, said: Correction
             "Map another column as step, or skip the one that is.",
         )
     return Plan(runs, names, units, drawn_log, list(dict.fromkeys(warnings)), choices)
+
+
+def _require_short(what: str, name: str, limits: Limits) -> None:
+    if len(name) > limits.name:
+        raise LabError(
+            "A name is too long",
+            f"{what} `{name[:40]}...` has {len(name):,} characters.",
+            f"Give it at most {limits.name}.",
+        )
 
 
 def _why_nothing(staged: Staged) -> str:
@@ -177,7 +183,7 @@ def _metrics(
                 wanted.setdefault(column.name, choice.name or column.name)
         if metric is not None:
             found = connection.execute(
-                f"SELECT s{metric} FROM shape{shape.number} WHERE s{metric} IS NOT NULL "
+                f"SELECT {text_of(metric)} AS name FROM shape{shape.number} WHERE name IS NOT NULL "
                 f"GROUP BY 1 ORDER BY min((t, n))"
             ).fetchall()
             for (name,) in found:

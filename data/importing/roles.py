@@ -47,6 +47,9 @@ _NAMES: dict[Role, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
+NAMING = frozenset((*_NAMES["run"], *_NAMES["arm"]))
+"""Names of columns that hold names."""
+
 PARAMETERS: dict[Role, tuple[str, ...]] = {"arm": _NAMES["arm"][:4], "seed": _NAMES["seed"]}
 """Names of a run's parameters that tell its arm and seed. An optimizer, told of every run, makes no arm."""
 
@@ -181,7 +184,13 @@ def _is_long(columns: Sequence[Column], taken: set[Role]) -> bool:
     values = [plain[name] for name in _NAMES["value"] if name in plain]
     if "metric" not in taken and not any(one.kind == "text" for one in names):
         return False
-    return "value" in taken or any(one.kind == "number" for one in values)
+    if "value" in taken or not any(one.kind == "number" for one in values):
+        return "value" in taken
+    if names != [plain.get("name")] and plain.keys() & {"value", "metric_value"}:
+        return True  # beside these words further numbers do not matter
+    places = {name for role, each in _NAMES.items() if role not in ("metric", "value") for name in each}
+    others = [one for name, one in plain.items() if name not in places and one not in (*names, *values)]
+    return not any(one.kind == "number" for one in others)
 
 
 def _suits(column: Column, role: Role) -> bool:

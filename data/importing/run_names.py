@@ -10,7 +10,7 @@ import duckdb
 
 from data.errors import LabError
 from data.importers import Role
-from data.importing.cells import joined_text, moment_of, place_of
+from data.importing.cells import joined_text, moment_of, place_of, seed_of
 from data.importing.naming import Guess, guess, run_name
 from data.importing.roles import PARAMETERS, Choice, Corrections
 from data.importing.staging import Shape, Staged
@@ -67,10 +67,9 @@ class Key:
 
 def keys_of(connection: duckdb.DuckDBPyConnection, shape: Shape, chosen: Sequence[Choice]) -> list[Key]:
     """Return the parts of runs in a shape, in the order in which they begin."""
-    seed = place_of(chosen, "seed")
     found = connection.execute(
         f"SELECT t, {joined_text(chosen, 'run')} AS run, {joined_text(chosen, 'arm')} AS arm, "
-        f"{'NULL' if seed is None else f'v{seed}::BIGINT'} AS seed, "
+        f"{seed_of(place_of(chosen, 'seed'))} AS seed, "
         f"min({moment_of(place_of(chosen, 'time'))}), min(n) "
         f"FROM shape{shape.number} GROUP BY ALL ORDER BY t, min(n)"
     ).fetchall()

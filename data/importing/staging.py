@@ -353,8 +353,9 @@ def _stage_table(
     number = staged.tables
     left = limits.rows - staged.rows
     source = table.rows  # DuckDB finds it by this name
+    exact = [_names_runs(column) for column in columns]
     numbers = "".join(f", {_number(f'c{i}', kind)} AS d{i}" for i, kind in enumerate(kinds))
-    cells = "".join(f", {_cell(f'c{i}', f'd{i}', kind)}" for i, kind in enumerate(kinds))
+    cells = "".join(f", {_cell(f'c{i}', f'd{i}', kind, exact[i])}" for i, kind in enumerate(kinds))
     aliases = ", ".join(f"c{i}" for i in range(len(names)))
     sql = (
         f"INSERT INTO shape{shape.number} SELECT {number}, row_number() OVER () - 1{cells} "
@@ -417,8 +418,21 @@ def _number(column: str, kind: str) -> str:
     return "NULL::DOUBLE"  # lists, structures, bytes
 
 
-def _cell(column: str, number: str, kind: str) -> str:
-    """Return SQL of a cell's number and of its text where it is no number, given the SQL of its number."""
+def _names_runs(column: Column) -> bool:
+    from data.importing.roles import NAMING  # here: it needs the columns of this module
+
+    return column.role in ("run", "arm") or column.name.strip().lower() in NAMING
+
+
+def _cell(column: str, number: str, kind: str, exact: bool) -> str:
+    """Return SQL of a cell's number and of its text where it is no number, given the SQL of its number.
+
+    Args:
+        column: the cell as it stands.
+        number: the cell as a number.
+        kind: DuckDB's type of the cell.
+        exact: whether the text is kept too where a number would not tell how it was written, as of 007.
+    """
     if not kind.startswith(("VARCHAR", "ENUM")):
         return f"{number}, NULL"
     bare = f"lower(trim({column}::VARCHAR, ' \t\r\n'))"
@@ -427,11 +441,15 @@ def _cell(column: str, number: str, kind: str) -> str:
     # DuckDB reads "1_2" as 12, but in a name it is none. Only the few cells that are no numbers come to the
     # dear part of each CASE.
     plain = f"{number} IS NOT NULL AND NOT contains({column}::VARCHAR, '_')"
-    return (
-        f"CASE WHEN {plain} THEN {number} WHEN {column} IS NOT NULL THEN {switch} END, "
+    text = (
         f"CASE WHEN {plain} OR {column} IS NULL THEN NULL ELSE "
         f"CASE WHEN {bare} NOT IN ({missing}, 'true', 'false') THEN {column}::VARCHAR END END"
     )
+    if exact:
+        missing = ", ".join(literal(each) for each in MISSING if each != "none")
+        usual = f"regexp_full_match({bare}, '-?(0|[1-9][0-9]*)([.][0-9]+)?')"
+        text = f"CASE WHEN {bare} NOT IN ({missing}) AND NOT {usual} THEN trim({column}::VARCHAR) END"
+    return f"CASE WHEN {plain} THEN {number} WHEN {column} IS NOT NULL THEN {switch} END, {text}"
 
 
 def _forget(staged: Staged, connection: duckdb.DuckDBPyConnection, first: int) -> None:
@@ -449,8 +467,9 @@ def _describe(
         return
     width = range(len(shape.columns))
     parts = [
-        f"count(v{i}), count(s{i}), min(f{i}), max(f{i}), coalesce(bool_and(f{i} = floor(f{i})), true), "
-        f"min((t, n, s{i})) FILTER (s{i} IS NOT NULL)"
+        f"count(v{i}), count(s{i}) FILTER (v{i} IS NULL), min(f{i}), max(f{i}), "
+        f"coalesce(bool_and(f{i} = floor(f{i})), true), "
+        f"min((t, n, s{i})) FILTER (s{i} IS NOT NULL AND v{i} IS NULL)"
         for i in width
     ]
     finite = "".join(f", CASE WHEN isfinite(v{i}) THEN v{i} END AS f{i}" for i in width)

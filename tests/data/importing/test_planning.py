@@ -242,3 +242,85 @@ def test_limits_are_named(tmp_path: Path, limits: Limits, message: str) -> None:
     content = "step,loss\n0,1\n1,2\n"
     with pytest.raises(LabError, match=message):
         planned(tmp_path, {"a.csv": content, "b.csv": content}, limits=limits)
+
+
+def test_seeds_that_are_no_whole_numbers_count_as_unknown(tmp_path: Path) -> None:
+    lines = "seed,step,loss\n4,0,1\nnan,0,2\ninf,1,3\n1e300,2,4\n"
+    found = planned(tmp_path, {"a.csv": lines})
+    assert [(run.seed, run.rows) for run in found.plan.runs] == [(4, 1), (0, 3)]
+
+
+def test_runs_and_arms_are_called_as_they_are_written(tmp_path: Path) -> None:
+    lines = "run,condition,step,loss\n007,none,0,1\n7,True,0,2\n1e3,False,0,3\n1000,2.0,0,4\n"
+    found = planned(tmp_path, {"a.csv": lines})
+    assert [(run.name, run.arm, run.finals["loss"]) for run in found.plan.runs] == [
+        ("007/none", "none", 1.0), ("7/True", "True", 2.0), ("1e3/False", "False", 3.0), ("1000/2", "2", 4.0),
+    ]  # fmt: skip
+
+
+def test_a_long_table_keeps_what_stands_beside_it_and_names_of_digits(tmp_path: Path) -> None:
+    lines = "run,step,metric,value,loss\na,0,loss,1,\na,1,loss,2,\na,1,acc,3,9\na,1,5,4,\na,1,top,5,\n"
+    (rows,) = planned(tmp_path, {"a.csv": lines}).rows.values()
+    assert rows[["loss", "acc", "5", "top"]].fillna(-1).values.tolist() == [[1, -1, -1, -1], [2, 3, 4, 5]]
+
+
+def test_rows_of_a_long_table_without_steps_are_counted_metric_by_metric(tmp_path: Path) -> None:
+    lines = "metric,value\nloss,1\nacc,2\nloss,3\nacc,4\n"
+    (rows,) = planned(tmp_path, {"a.csv": lines}).rows.values()
+    assert rows[["step", "loss", "acc"]].values.tolist() == [[0, 1, 2], [1, 3, 4]]
+
+
+def test_a_validation_loss_makes_no_long_table(tmp_path: Path) -> None:
+    lines = "name,step,train,val\nsgd,0,1,2\nsgd,1,3,4\nadam,0,5,6\n"
+    found = planned(tmp_path, {"a.csv": lines})
+    assert list(found.plan.metrics) == ["train", "val"]
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e3, 1e6, 1e9])
+def test_moments_in_seconds_down_to_nanoseconds(tmp_path: Path, unit: float) -> None:
+    lines = "".join(f"{(1_700_000_000 + 2 * step) * unit:.0f},{step},1\n" for step in range(3))
+    found = planned(tmp_path, {"a.csv": f"timestamp,step,loss\n{lines}"})
+    (run,) = found.plan.runs
+    assert run.started is not None
+    assert run.started.timestamp() == 1_700_000_000
+    assert found.rows["a"]["seconds"].tolist() == [0, 2, 4]
+
+
+def test_moments_that_nobody_understands_are_said(tmp_path: Path) -> None:
+    lines = "timestamp,step,loss\n13/02/2024 10:00,0,1\n2024-02-14 10:00:00,1,2\n"
+    found = planned(tmp_path, {"a.csv": lines})
+    assert any("1 cells of `timestamp` are no moments" in one for one in found.plan.warnings)
+
+
+def test_steps_that_begin_anew_in_every_epoch_are_counted_on(tmp_path: Path) -> None:
+    lines = "epoch,batch,loss\n" + "".join(f"{e},{b},{10 * e + b}\n" for e in range(3) for b in range(4))
+    found = planned(tmp_path, {"a.csv": lines})
+    assert found.rows["a"][["step", "loss"]].values.tolist() == [
+        [4 * e + b, 10 * e + b] for e in range(3) for b in range(4)
+    ]
+    assert any("`batch` begins anew in every epoch" in one for one in found.plan.warnings)
+
+
+def test_a_column_that_somebody_calls_the_step_is_it(tmp_path: Path) -> None:
+    lines = "epoch,batch,loss\n" + "".join(f"{e},{b},{10 * e + b}\n" for e in range(3) for b in range(4))
+    found = planned(tmp_path, {"a.csv": lines}, Corrections(roles={"batch": "step"}))
+    assert found.rows["a"]["step"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_step_beyond_what_a_double_tells_apart_is_none(tmp_path: Path) -> None:
+    found = planned(tmp_path, {"a.csv": "step,loss\n1,1\n9007199254740993,2\n"})
+    assert found.rows["a"]["step"].tolist() == [1]
+    assert any("1 rows without a whole number" in one for one in found.plan.warnings)
+
+
+def test_a_name_in_a_long_table_has_a_limit_too(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="10,000 characters"):
+        planned(tmp_path, {"a.csv": f"step,metric,value\n0,{'x' * 10_000},1\n1,loss,2\n"})
+
+
+def test_the_last_row_of_a_step_counts_in_a_file_of_many_threads(tmp_path: Path) -> None:
+    count = 300_000  # rows: three row groups of DuckDB
+    numbers = np.arange(count)
+    frame = pd.DataFrame({"step": numbers // 5, "loss": numbers})
+    found = planned(tmp_path, {"a.csv": frame.to_csv(index=False)})
+    assert found.rows["a"]["loss"].tolist() == list(range(4, count, 5))
