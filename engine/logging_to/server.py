@@ -7,7 +7,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from http.client import HTTPException
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from data.errors import LabError
 from data.rows import MetricRow
@@ -45,7 +47,8 @@ class ServerSink:
         Raises:
             LabError: no token, no server, or the server refuses.
         """
-        token = token or os.environ.get("DETOUR_TOKEN")
+        # A line end within a header would be an error that shows the token.
+        token = (token or os.environ.get("DETOUR_TOKEN") or "").strip()
         if not token:
             raise LabError(
                 "A server needs a token",
@@ -74,8 +77,17 @@ class ServerSink:
 
 
 def _near(address: str) -> bool:
-    host = address.partition("://")[2].partition("/")[0]
-    return host.partition(":")[0] in ("localhost", "127.0.0.1") or host.startswith("[::1]")
+    return urlsplit(address).hostname in ("localhost", "127.0.0.1", "::1")
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows nobody elsewhere: the token would be sent along, and the rows would not."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Return no request, which makes the answer an error."""
+
+
+_OPENER = urllib.request.build_opener(_Stay)
 
 
 def _call(address: str, token: str, path: str, told: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,13 +103,21 @@ def _call(address: str, token: str, path: str, told: Mapping[str, Any]) -> dict[
     )
     for attempt in range(ATTEMPTS):
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-                found: dict[str, Any] = json.load(answer)
+            with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
+                found = json.load(answer)
+                if not isinstance(found, dict):
+                    raise ValueError
                 return found
+        except ValueError as error:
+            raise LabError(
+                "This is no Detour server",
+                f"{address} answered something else than JSON.",
+                "Check the address; a page to sign in may stand before the server.",
+            ) from error
         except urllib.error.HTTPError as error:
             if error.code not in (502, 503, 504) or attempt + 1 == ATTEMPTS:
                 raise _refusal(address, error) from error
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
             if attempt + 1 == ATTEMPTS:
                 raise LabError(
                     "The server does not answer",

@@ -1,5 +1,6 @@
 """Runs that log themselves to a server: what is sent is there, once, and nobody gets in without a token."""
 
+import http.server
 import json
 import math
 import threading
@@ -155,6 +156,9 @@ def test_a_token_reaches_its_own_runs_only(lab: Lab) -> None:
         ({}, 400, "lacks 'study'"),
         ({"study": "", "arm": "A", "seed": 0}, 400, "must be names"),
         ({"study": "x" * 201, "arm": "A", "seed": 0}, 400, "must be names"),
+        ({"study": "<b>/..", "arm": "A", "seed": 0}, 409, "must begin with a letter"),
+        ({"study": "mine", "arm": "A\n", "seed": 0}, 409, "printable"),
+        ({"study": "mine", "arm": "A", "seed": 0, "config": {"a": "x" * (1 << 20)}}, 400, "256 KiB"),
         ({"study": "mine", "arm": "A", "seed": -1}, 400, "`seed` must be a whole number"),
         ({"study": "trained", "arm": "A", "seed": 0}, 409, "study of the engine"),
         (b" " * (api.LARGEST + 1), 413, "MiB"),
@@ -175,6 +179,8 @@ def test_a_call_that_makes_no_sense_changes_nothing(lab: Lab, told: Any, status:
         [["x", None, 0, {"loss": 1}]],
         [[0, None, 0, {"loss": "high"}]],
         [[0, None, 0, {"run": 1}]],
+        [[0, None, 0, {"loss": 10**400}]],
+        [[2**63, None, 0, {"loss": 1}]],
         "abc",
     ],
 )
@@ -214,3 +220,67 @@ def test_texts_of_tokens_are_kept_nowhere(lab: Lab) -> None:
     with pytest.raises(LabError, match="no token 99"):
         lab.store.catalog.revoke_token(99)
     assert lab.store.catalog.require_token(text, "log").id == row.id
+
+
+def test_a_refused_call_leaves_the_run_as_it_was(lab: Lab) -> None:
+    job = lab.post("/api/runs", {"study": "mine", "arm": "A", "seed": 0})[1]["job"]
+    metric = {"label": "", "unit": "", "formula": "", "source": "", "log": True}
+    for step, (wrong, names) in enumerate(
+        [({"LOSS": 1.0}, []), ({"run": 1.0}, []), ({"loss": 1.0}, ["run"])]
+    ):
+        right = [[2 * step, None, 0, {"loss": step}]]
+        assert lab.post(f"/api/runs/{job}/rows", {"rows": right})[0] == 200
+        told = {
+            "rows": [[2 * step + 1, None, 0, wrong]],
+            "metrics": [{**metric, "name": name} for name in names],
+        }
+        assert lab.post(f"/api/runs/{job}/rows", told)[0] == 400
+    assert lab.store.traces.frame("mine", ["loss"])["loss"].tolist() == [0, 1, 2]
+    assert not lab.store.catalog.metrics("mine")
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/api/runs/{job}/end", {"status": "diverged", "finals": {}, "seconds": 0, "diverged": [2**70, "x"]}),
+        ("/api/runs/{job}/end", {"status": "done", "finals": {"loss": 10**400}, "seconds": 0}),
+        ("/api/runs/99999999999999999999/rows", {"rows": []}),
+    ],
+)
+def test_numbers_that_nothing_holds_are_refused(lab: Lab, path: str, told: dict[str, Any]) -> None:
+    job = lab.post("/api/runs", {"study": "mine", "arm": "A", "seed": 0})[1]["job"]
+    assert lab.post(path.format(job=job), told)[0] == 400
+    assert lab.store.catalog.job(job).status == "running"
+
+
+def test_a_token_is_sent_to_nobody_else(lab: Lab) -> None:
+    reached: list[str | None] = []
+
+    class Elsewhere(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/elsewhere")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            reached.append(self.headers["Authorization"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Elsewhere) as elsewhere:
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        with pytest.raises(LabError, match="302"):
+            Run("mine", "A", 0, f"http://127.0.0.1:{elsewhere.server_port}", token=lab.token)
+        elsewhere.shutdown()
+    assert not reached
+    with pytest.raises(LabError, match="not encrypted"):
+        Run("mine", "A", 0, "http://localhost:x@lab.example", token=lab.token)
+
+
+def test_a_line_end_after_a_token_does_not_matter(lab: Lab) -> None:
+    with Run("mine", "A", 0, lab.address, token=f"{lab.token}\n") as run:
+        run.log(0, loss=1.0)
+    assert lab.store.traces.count("mine") == 1
