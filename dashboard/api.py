@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from data.columns import schema
 from data.errors import LabError
 from data.importing.limits import LIMITS
 from data.rows import MetricRow, TokenRow
@@ -22,6 +23,8 @@ from engine.logging_to.store import StoreSink, start, take_up
 
 LARGEST = 16 << 20
 """Bytes of one call."""
+LARGEST_CONFIG = 256 << 10
+"""Bytes of a run's configuration, which every list of runs reads."""
 IDLE_S = 600.0
 """Seconds without a row after which a run's traces are let go; the next row takes them up again."""
 
@@ -59,8 +62,8 @@ class Desk:
         seed, steps = _whole(told, "seed"), _whole(told, "steps")
         if not study.strip() or not arm.strip() or max(len(study), len(arm)) > LIMITS.name:
             raise ValueError(f"`study` and `arm` must be names of at most {LIMITS.name} characters")
-        if not isinstance(config, dict):
-            raise ValueError("`config` must be an object")
+        if not isinstance(config, dict) or len(json.dumps(config)) > LARGEST_CONFIG:
+            raise ValueError(f"`config` must be an object of at most {LARGEST_CONFIG >> 10} KiB")
         reap(self.store)
         job = start(self.store, study, arm, seed, steps, config, f"token {token.id}")
         return {"job": job}
@@ -69,8 +72,8 @@ class Desk:
         """Write rows of a run."""
         study = self._own(token, job)
         rows = [_row(one) for one in told["rows"]]
-        metrics = [MetricRow(**{**one, "study": study}) for one in told.get("metrics", [])]
-        names = {name for row in rows for name in row.values}
+        metrics = [_metric(study, one) for one in told.get("metrics", [])]
+        names = {name for row in rows for name in row.values} | {metric.name for metric in metrics}
         if any(len(name) > LIMITS.name for name in names) or len(names) > LIMITS.columns:
             raise ValueError(f"at most {LIMITS.columns} metrics, of {LIMITS.name} characters each, are taken")
         if not rows:
@@ -89,7 +92,7 @@ class Desk:
         ended = Ended(
             told["status"],
             str(told.get("what", ""))[:500],
-            (int(diverged[0]), str(diverged[1])) if diverged else None,
+            (_step(diverged[0]), str(diverged[1])[:500]) if diverged else None,
             finals,
             float(told["seconds"]),
         )
@@ -138,12 +141,23 @@ def _whole(told: dict[str, Any], name: str) -> int:
     return value
 
 
+def _step(told: Any) -> int:
+    if isinstance(told, bool) or not isinstance(told, int) or not -(2**62) < told < 2**62:
+        raise ValueError("a step must be a whole number")
+    return told
+
+
+def _metric(study: str, told: Any) -> MetricRow:
+    texts = {name: str(told[name])[:1000] for name in ("label", "unit", "formula", "source")}
+    name = str(told["name"])
+    schema([name], "float64")  # refuses what no metric can be called
+    return MetricRow(study=study, name=name, log=bool(told["log"]), **texts)
+
+
 def _row(told: Any) -> Row:
     step, epoch, seconds, values = told
-    if isinstance(step, bool) or not isinstance(step, int) or not -(2**62) < step < 2**62:
-        raise ValueError("a step must be a whole number")
     return Row(
-        step,
+        _step(step),
         None if epoch is None else float(epoch),
         float(seconds),
         {str(name): float(value) for name, value in values.items()},
@@ -165,7 +179,7 @@ def _answer(work: Callable[[TokenRow, int, dict[str, Any]], dict[str, Any]]) -> 
             return _error(refusal.status, refusal.error)
         except LabError as error:
             return _error(507 if error.title == "The disk is full" else 409, error)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
             said = LabError("Not understood", f"The call was not understood: {what}.", "See docs/uploads.md.")
             return _error(400, said)

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from data.columns import RESERVED
+from data.importing.limits import LIMITS
 from data.rows import MetricRow, RunStatus
 from engine.logging_to import Ended, Row, Sink
 from engine.logging_to.server import ServerSink
@@ -148,6 +149,10 @@ class Run:
         """Take note of metrics that were not logged before."""
         taken = {name.lower() for name in self._names} | RESERVED
         for name in new:
+            if len(name) > LIMITS.name:
+                raise ValueError(
+                    f"A metric's name has at most {LIMITS.name} characters; got {name[:60]!r}..."
+                )
             if not name or "\0" in name or name.lower() in taken:
                 raise ValueError(f"A metric cannot be called {name!r}: that name is taken.")
             taken.add(name.lower())

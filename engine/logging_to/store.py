@@ -7,7 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from data.columns import schema
 from data.errors import LabError
+from data.importing.committing import require_name
+from data.importing.limits import LIMITS
 from data.rows import JobStatus, MetricRow, RunStatus
 from data.store import Store, locate, open_store
 from data.trace_writer import TraceWriter
@@ -54,9 +57,9 @@ class StoreSink:
         rows = [row for row in rows if self._own is None or row.step > self._own]
         if not rows:
             return self._store.catalog.job(self.job).stop_requested
+        writer = self._writing([name for row in rows for name in row.values])
         if metrics:
             self._store.catalog.save_metrics(self._run.study, metrics)
-        writer = self._writing([name for row in rows for name in row.values])
         columns = {
             name: np.ma.masked_array(
                 [row.values.get(name, 0.0) for row in rows],
@@ -79,10 +82,11 @@ class StoreSink:
         """Return a writer that has a column for every metric."""
         new = [name for name in dict.fromkeys(names) if name not in self._metrics]
         if new or self._writer is None:
-            if self._writer is not None:
-                self._writer.close()
-            self._metrics += new
-            self._writer = TraceWriter(self._store, self.job, self._metrics, "float64", retrace=True)
+            wanted = [*self._metrics, *new]
+            schema(wanted, "float64")  # names that cannot be are refused while the former writer still writes
+            self.close()
+            self._writer = TraceWriter(self._store, self.job, wanted, "float64", retrace=True)
+            self._metrics = wanted
         return self._writer
 
     def end(self, ended: Ended) -> None:
@@ -119,8 +123,19 @@ def start(
     """Write down that a run begins, in the hands of this process, and return its job.
 
     Raises:
-        LabError: the store has a study of that name that the engine trained.
+        LabError: a study's or arm's name that cannot be, or the store has a study of that name that the
+            engine trained.
+        ValueError: a seed that the catalogue cannot hold.
     """
+    require_name(study, LIMITS)
+    if not arm.strip() or not arm.isprintable() or len(arm) > LIMITS.name:
+        raise LabError(
+            "This can be no arm's name",
+            f"`{arm[:60]}` must be of 1 to {LIMITS.name} printable characters.",
+            "Choose another name.",
+        )
+    if seed >= 2**62:
+        raise ValueError(f"`seed` must be less than 2**62; got {seed}.")
     catalog = store.catalog
     catalog.require_importable(study)
     if study not in {row.name for row in catalog.studies()}:

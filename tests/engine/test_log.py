@@ -214,3 +214,17 @@ def test_a_study_of_the_engine_is_not_written_to(store: Store) -> None:
     with pytest.raises(LabError, match="trained here"):
         Run("digits", "A", 0, store.root)
     assert not store.catalog.jobs()
+
+
+@pytest.mark.parametrize(("study", "arm"), [("a/b", "A"), ("<b>", "A"), ("x" * 201, "A"), ("mine", "a\nb")])
+def test_names_are_held_to_the_rule_of_imports(store: Store, study: str, arm: str) -> None:
+    with pytest.raises(LabError, match="can be no"):
+        Run(study, arm, 0, store.root)
+    with pytest.raises(ValueError, match=r"2\*\*62"):
+        Run("mine", "A", 2**62, store.root)
+    assert not store.catalog.studies()
+
+
+def test_a_metrics_name_has_a_limit(store: Store) -> None:
+    with Run("mine", "A", 0, store.root) as run, pytest.raises(ValueError, match="200 characters"):
+        run.log(0, **{"x" * 201: 1.0})
