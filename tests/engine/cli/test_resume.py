@@ -33,9 +33,7 @@ def test_a_stopped_training_is_resumed(tmp_path: Path, capsys: pytest.CaptureFix
     (after,) = store.catalog.runs()
     assert (after.id, after.status, after.step) == (before.id, "done", 768)
     told = answer("--store", root, "jobs")
-    assert [(job["job"], job["status"], job["step"], job["steps"]) for job in told] == [
-        (1, "done", 768, 768)
-    ]
+    assert [(job["job"], job["status"], job["step"], job["steps"]) for job in told] == [(1, "done", 768, 768)]
     store.close()
 
 

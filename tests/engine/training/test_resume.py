@@ -10,8 +10,6 @@ from engine.training.grouping import groups
 from engine.training.record import StackState
 from tests.engine.training.toys import Ran, gathered, ran, seeds, toy
 
-pytestmark = pytest.mark.usefixtures("recorded_at_once")
-
 FEW = {"full_batch_risk": 7, "own_batch_risk": 7, "update_norm": 7}  # an epoch has 2 steps: amid epochs too
 CADENCE = dict.fromkeys(metrics(), 0) | FEW
 
@@ -72,6 +70,7 @@ def assert_same_from(study, replicas, whole: Ran, states) -> None:
 SINGLE = ["GraB", "ReDo", "adam", "momentum"]
 
 
+@pytest.mark.usefixtures("recorded_at_once")
 @pytest.mark.parametrize(
     ("name", "dtype"), [*((one, "float64") for one in sorted(CASES)), *((one, "float32") for one in SINGLE)]
 )

@@ -11,8 +11,6 @@ from engine.training.siblings import Siblings
 from tests.engine.training.test_resume import assert_same_from
 from tests.engine.training.toys import Ran, ran, seeds, stack_of, toy
 
-pytestmark = pytest.mark.usefixtures("recorded_at_once")
-
 NONE = dict.fromkeys(metrics(), 0)
 FORK, EPOCH = 3, 2  # an epoch of 26 rows in batches of 13 has 2 steps
 AT = FORK * EPOCH

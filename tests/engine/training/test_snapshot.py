@@ -6,8 +6,6 @@ from engine.models import build
 from engine.training.orderings import ordering
 from tests.engine.training.toys import TOYS, seeds, stack_of, toy
 
-pytestmark = pytest.mark.usefixtures("recorded_at_once")
-
 EXTRA = {
     "lyapunov": 10,
     "tail_average_risk": 10,

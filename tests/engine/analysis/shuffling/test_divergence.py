@@ -113,9 +113,9 @@ class TestRobustness:
         false = sum(
             divergence(STEPS, plateau(seed=2 * k, memory=memory), plateau(seed=2 * k + 1, memory=memory)).kind
             != "none"
-            for k in range(200)
+            for k in range(100)
         )
-        assert false <= 10  # 5 % of 200
+        assert false <= 5  # 5 % of 100
 
 
 class TestTimes:
