@@ -2,19 +2,17 @@
 
 import ast
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from engine.cli.main import commands, main, parser
+from engine.cli.main import commands, parser
 from engine.datasets import datasets
 from engine.models import models
 from engine.schedules import SCHEDULES
 from engine.training.orderings import ORDERINGS
-from tests.engine.recording import recorded_late  # noqa: F401  # a fixture
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -153,27 +151,6 @@ def test_scripts_are_executable_and_well_formed(script: str) -> None:
     assert path.stat().st_mode & 0o100
     shell = path.read_text().splitlines()[0].rpartition("/")[2].rpartition(" ")[2]
     subprocess.run([shell, "-n", str(path)], check=True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "document", [path for path in DOCUMENTS if "```" in path.read_text()], ids=lambda path: path.name
-)
-def test_the_examples_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DETOUR_STORE", raising=False)
-    names: dict[str, object] = {}  # a guide's later example goes on from an earlier one
-    shutil.copytree(ROOT / "tests/data/importers/written/binary/torch", tmp_path / "events")
-    fences = re.findall(r"```(\w*) ?([^\n`]*)\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
-    for kind, file, block in fences:
-        if file:
-            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / file).write_text(block, encoding="utf-8")
-        elif kind == "python":
-            exec(compile(block, str(document), "exec"), names)
-        for line in block.strip().splitlines() if not kind else []:
-            if line.startswith("python -m engine"):
-                assert main(line.removeprefix("python -m engine ").split()) == 0, line
 
 
 @pytest.mark.parametrize("name", [*models(), *datasets(), *ORDERINGS, *SCHEDULES])
