@@ -1,4 +1,4 @@
-"""The examples of the documents run; beside the other contracts they would make the longest file, run last."""
+"""The examples of the documents run; beside the other contracts they would be the longest file, run last."""
 
 import re
 import shutil
