@@ -58,7 +58,8 @@ class UploadCatalog(Database):
             upload: the fields of an `UploadRow` but `id`, `study`, `job`, `created_at` and `undone_at`.
 
         Raises:
-            LabError: a study of that name was trained here; nothing is changed then.
+            LabError: a study of that name was trained here, or all files were imported into it meanwhile;
+                nothing is changed then.
         """
         now = datetime.now(UTC)
         with self.writing() as connection:
@@ -70,6 +71,15 @@ class UploadCatalog(Database):
                 connection.execute(insert(tables.studies).values(name=study, **values))
             elif source == "engine":
                 raise trained_here(study)
+            counting = (tables.uploads.c.study == study) & tables.uploads.c.undone_at.is_(None)
+            files = connection.execute(select(tables.uploads.c.files).where(counting)).scalars()
+            before = {file["sha256"] for each in files for file in each}
+            if all(file["sha256"] in before for file in upload["files"]):
+                raise LabError(
+                    "The files were imported already",
+                    f"Another import into `{study}` took them while this one was made.",
+                    "There is nothing left to do.",
+                )
             query = select(tables.metrics.c.name).where(tables.metrics.c.study == study)
             known = {name.lower() for name in connection.execute(query).scalars()}
             new = [asdict(row) for row in metrics if row.name.lower() not in known]

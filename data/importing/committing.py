@@ -58,7 +58,11 @@ def commit(
     runs = [(index, run) for index, run in enumerate(planned.runs) if run.rows]
     ids = store.catalog.reserve_runs(job, len(runs))
     numbers = dict(zip((index for index, _ in runs), ids, strict=True))
-    metrics = metric_columns(planned.metrics)
+    # Case tells no columns apart: a metric that the study has is called as it is there.
+    there = {metric.name.lower(): metric.name for metric in store.catalog.metrics(study)}
+    metrics = {there.get(name.lower(), name): at for name, at in metric_columns(planned.metrics).items()}
+    for run in planned.runs:
+        run.finals = {there.get(name.lower(), name): value for name, value in run.finals.items()}
     segment = seal_staged(
         store.segments, job, 0, folder / "staged.duckdb", ROWS, numbers, metrics, limits.memory_bytes
     )

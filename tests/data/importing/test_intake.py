@@ -189,3 +189,23 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(
 )
 def test_names_of_uploaded_files_lead_nowhere(given: str, name: str) -> None:
     assert safe_name(given) == name
+
+
+def test_a_metric_is_called_as_the_study_has_it(store: Store) -> None:
+    imported(store, {"seed_0.csv": CSV})
+    imported(store, {"seed_1.csv": CSV.replace("loss", "Loss").replace("1.5", "7")})
+    assert [metric.name for metric in store.catalog.metrics("mine")] == ["loss", "accuracy"]
+    assert [sorted(run.finals) for run in store.catalog.runs("mine")] == [["accuracy", "loss"]] * 2
+    assert store.traces.frame("mine", ["loss"])["loss"].tolist()[3] == 7
+
+
+def test_of_two_imports_of_one_file_at_once_one_counts(store: Store) -> None:
+    first, second = (received(store, {"seed_0.csv": CSV}) for _ in range(2))
+    for intake in (first, second):
+        intake.read(store.catalog.imported_files("mine"))
+    jobs = [store.catalog.create_job("import_logs", "mine", {}).id for _ in range(2)]
+    first.commit(store, jobs[0], "mine", Corrections(), "a person", "1.0")
+    before = snapshot(store)
+    with pytest.raises(LabError, match="took them while"):
+        second.commit(store, jobs[1], "mine", Corrections(), "a person", "1.0")
+    assert snapshot(store) == before
