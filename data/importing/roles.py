@@ -10,6 +10,9 @@ from data.errors import LabError
 from data.importers import Role
 from data.importing.staging import Column, Shape
 
+SEED_DIGITS = 18
+"""That a seed may have: the catalogue holds 64 bits."""
+
 ROLES: tuple[Role, ...] = get_args(Role)
 
 _NAMES: dict[Role, tuple[str, ...]] = {
@@ -103,9 +106,11 @@ class Corrections:
         for word in runs:
             name, equals, told = word.rpartition("=")
             arm, _, seed = told.rpartition(":")
-            if not (name and equals and arm and seed.isdecimal()):
+            if not (name and equals and arm and seed.isdecimal() and len(seed) <= SEED_DIGITS):
                 raise LabError(
-                    "Run not understood", f"`{word}` gives no arm and seed.", "Write NAME=ARM:SEED."
+                    "Run not understood",
+                    f"`{word}` gives no arm and seed.",
+                    f"Write NAME=ARM:SEED, with at most {SEED_DIGITS} digits.",
                 )
             chosen[name] = (arm, int(seed))
         return cls(roles, names, chosen)

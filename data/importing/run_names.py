@@ -12,7 +12,7 @@ from data.errors import LabError
 from data.importers import Role
 from data.importing.cells import joined_text, moment_of, place_of, seed_of
 from data.importing.naming import Guess, guess, run_name
-from data.importing.roles import PARAMETERS, Choice, Corrections
+from data.importing.roles import PARAMETERS, SEED_DIGITS, Choice, Corrections
 from data.importing.staging import Shape, Staged
 
 
@@ -165,7 +165,8 @@ def _number(
     for index, run in enumerate(runs):
         key, guessed = first[index], guesses[index]
         arm, seed = key.arm or _parameter(run, "arm"), key.seed
-        if seed is None and (told := _parameter(run, "seed") or "").isdecimal():
+        told = _parameter(run, "seed") or ""
+        if seed is None and told.isdecimal() and len(told) <= SEED_DIGITS:
             seed = int(told)
         run.arm, seed = said.runs.get(run.name, (arm or guessed.arm, guessed.seed if seed is None else seed))
         seeds.append(seed)

@@ -324,3 +324,11 @@ def test_the_last_row_of_a_step_counts_in_a_file_of_many_threads(tmp_path: Path)
     frame = pd.DataFrame({"step": numbers // 5, "loss": numbers})
     found = planned(tmp_path, {"a.csv": frame.to_csv(index=False)})
     assert found.rows["a"]["loss"].tolist() == list(range(4, count, 5))
+
+
+def test_a_seed_that_no_catalogue_holds_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="gives no arm and seed"):
+        Corrections.parse([], ["x=A:9999999999999999999"])
+    meta = "run_id: abc\nrun_name: x\n"
+    files = {"m/abc/meta.yaml": meta, "m/abc/metrics/loss": "1 1.0 0\n", "m/abc/params/seed": "9" * 30}
+    assert [run.seed for run in planned(tmp_path, files).plan.runs] == [0]
