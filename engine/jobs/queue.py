@@ -167,6 +167,8 @@ def reap(store: Store) -> list[int]:
         )
         if end(store, job, "stopped", error):
             marked.append(job.id)
+            if job.kind == "import_logs":  # it has no journal, but may leave a file that never came to count
+                seal(store, job.id)
     for folder in store.journals.iterdir():
         left = jobs.get(int(folder.name)) if folder.name.isdecimal() else None
         if left is not None and (left.id in marked or left.status not in ("queued", "running")):
