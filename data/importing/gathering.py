@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -55,10 +56,18 @@ def gather(given: Sequence[Given], folder: Path, limits: Limits) -> Gathered:
     """
     found = Gathered()
     budget = Budget(limits)
+    seen: set[Path] = set()
     for one in given:
         for file in _walk(one, folder, found, limits):
+            real = file.path.resolve()
+            if real in seen:
+                found.skipped.append(Skipped(file.name, "it was given twice"))
+                continue
+            seen.add(real)
             budget.entry(file.name)
             found.files += _opened(file, folder, found, budget, 0)
+    found.files = [LogFile(_shown(file.name), file.path) for file in found.files]
+    found.skipped = [one._replace(name=_shown(one.name)) for one in found.skipped]
     found.files.sort(key=lambda file: _natural(file.name))
     return found
 
@@ -96,6 +105,11 @@ def _walk(one: Given, folder: Path, found: Gathered, limits: Limits) -> Iterator
             found.skipped.append(
                 Skipped(str(Path(one.name) / within / name), "it is a link", "Give the folder itself.")
             )
+
+
+def _shown(name: str) -> str:
+    """Return a name without what no page or catalogue can show: controls, bytes that are no text."""
+    return "".join("\ufffd" if unicodedata.category(char) in ("Cc", "Cf", "Cs") else char for char in name)
 
 
 def _hidden(name: str) -> bool:

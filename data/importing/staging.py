@@ -197,6 +197,7 @@ def stage(
     """
     staged = Staged(skipped=list(gathered.skipped))
     groups = _grouped(gathered.files, staged)
+    copies: dict[str, str] = {}
     for place, (importer, files) in enumerate(groups):
         told = f"reading {files[0].name}"
 
@@ -233,6 +234,9 @@ def stage(
             why = "it changed while it was read"
             staged.skipped.append(Skipped(files[0].name, why, "Import it when nothing writes it any more."))
             continue
+        twin = copies.setdefault(provenance[0]["sha256"], files[0].name)
+        if len(files) == 1 and twin != files[0].name:
+            staged.notes.append(f"`{files[0].name}` has the very bytes of `{twin}`; both are taken.")
         staged.files += provenance
         staged.notes += [f"`{files[0].name}`: {note}" for note in notes]
     for shape in staged.shapes:

@@ -1,14 +1,16 @@
 """`import`: logs of runs made elsewhere, as a study."""
 
+import os
 import secrets
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from data.errors import LabError
 from data.importing.committing import require_name
 from data.importing.gathering import Given
-from data.importing.intake import Intake
+from data.importing.intake import Intake, clear_abandoned
 from data.importing.roles import Corrections
 from data.importing.staging import StoppedReading
 from data.store import CATALOG, Store, locate
@@ -46,8 +48,7 @@ def _run(arguments: Namespace) -> Outcome:
     said = Corrections.parse(arguments.map, arguments.run)
     root = locate(arguments.store).expanduser().absolute()
     store = open_lab(arguments) if (root / CATALOG).exists() else None
-    given = [Given(path.absolute().name, path) for path in arguments.paths]
-    intake = Intake.begin(_room(store, root), given)
+    intake = Intake.begin(_room(store, root), _given(arguments.paths))
     try:
         known = store.catalog.imported_files(arguments.study) if store else {}
         with stop_on_signals() as stop, bar() as show:
@@ -65,6 +66,13 @@ def _run(arguments: Namespace) -> Outcome:
             return Outcome(_known(report(study, staged, None)), report(study, staged, None))
         planned = intake.plan(said)
         found = report(study, staged, planned)
+        pairs = [(run.arm, run.seed) for run in planned.runs if run.rows]
+        if store is not None and (again := store.catalog.replaced(study, pairs)):
+            found["warnings"] = [
+                *found["warnings"],
+                f"{again:,} runs of `{study}` have the same arm and seed and are replaced; undoing it "
+                "brings them back.",
+            ]
         if arguments.dry_run:
             return Outcome(_told(found, "Would be imported"), found)
         if store is None:
@@ -84,11 +92,21 @@ def _run(arguments: Namespace) -> Outcome:
         intake.discard()
 
 
+def _given(paths: Sequence[Path]) -> list[Given]:
+    """Return what was named by its last name, or from the folder on that holds all where two end alike."""
+    whole = [Path(os.path.abspath(path)) for path in paths]
+    if len({path.name for path in whole}) == len(set(whole)):
+        return [Given(path.name, path) for path in whole]
+    above = Path(os.path.commonpath([path.parent for path in whole])).parent
+    return [Given(path.relative_to(above).as_posix(), path) for path in whole]
+
+
 def _room(store: Store | None, root: Path) -> Path:
     """Return a folder for the import, on the file system of the store even where there is none yet."""
     if store is not None:
+        clear_abandoned(store)
         return store.uploads / secrets.token_hex(8)
-    near = next(folder for folder in root.parents if folder.is_dir())
+    near = next(folder for folder in (root, *root.parents) if folder.is_dir())
     return near / f".detour-{secrets.token_hex(8)}"
 
 

@@ -1,13 +1,17 @@
 """`import`: what it prints, what it leaves, and that nothing is left where it refuses."""
 
 import json
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from data.catalog_jobs import Process
 from data.store import open_store
 from engine.cli.main import main
+from engine.jobs.queue import reap
 
 CSV = "step,loss\n0,1.5\n1,0.5\n"
 
@@ -20,7 +24,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for seed in (0, 1):
             path = tmp_path / "logs" / arm / f"seed_{seed}.csv"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{CSV}2,{seed}.{len(arm)}\n")
+            path.write_text(f"{CSV}2,{seed}.{'2' if arm == 'SS' else '20'}\n")
     (tmp_path / "logs" / "notes.txt").write_bytes(b"\x80\x04\x95 a pickle")
     return tmp_path
 
@@ -100,3 +104,51 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(
     assert main(list(words)) == status
     assert said in capsys.readouterr().err
     assert sorted(path.name for path in here.iterdir()) == ["logs"]
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, metric in ((0, "loss"), (1, "acc")):
+        path = here / "ppo" / f"seed_{seed}" / "progress.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"step,{metric}\n0,1.5\n1,0.5\n")
+    found = told(capsys, "import", *map(str, sorted((here / "ppo").glob("*/*"))), "--dry-run")
+    assert found["study"] == "ppo"
+    assert [(run["seed"], run["metrics"]) for run in found["runs"]] == [(0, ["loss"]), (1, ["acc"])]
+
+
+def test_a_file_given_twice_is_taken_once_and_a_copy_is_said(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "copy.csv").write_bytes((here / "logs" / "SS" / "seed_0.csv").read_bytes())
+    found = told(capsys, "import", "logs/SS", "logs/SS/seed_0.csv", "copy.csv", "--dry-run")
+    assert [run["rows"] for run in found["runs"]] == [3, 3, 3]
+    assert [one["why"] for one in found["skipped"]] == ["it was given twice"]
+    assert any("has the very bytes of" in one for one in found["warnings"])
+
+
+def test_runs_that_are_replaced_are_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(capsys, "import", "logs/SS/seed_0.csv", "--study", "mine")["warnings"] == []
+    (here / "logs" / "SS" / "seed_0.csv").write_text(CSV)
+    again = told(capsys, "import", "logs/SS/seed_0.csv", "--study", "mine")
+    assert any("1 runs of `mine` have the same arm and seed" in one for one in again["warnings"])
+
+
+def test_names_that_are_no_text_are_taken(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in (b"caf\xe9_seed0.csv", b"a\n\x1b[31m_seed1.csv"):
+        (here / "odd").mkdir(exist_ok=True)
+        Path(os.fsdecode(os.fsencode(here / "odd") + b"/" + name)).write_text(CSV + f"2,{len(name)}\n")
+    found = told(capsys, "import", "odd")
+    assert {run["arm"] for run in found["runs"]} == {"caf\ufffd", "a\ufffd\ufffd[31m"}
+
+
+def test_what_a_killed_import_left_is_cleared_away(here: Path) -> None:
+    store = open_store(here / "lab", create=True)
+    gone = Process(2**22 - 1, 0.0, socket.gethostname())
+    job = store.catalog.create_job("import_logs", "mine", {}, gone)
+    for name in (f"{job.id}-0-0123456789abcdef.duckdb", f"{job.id}-0.tmp"):
+        (store.segments / name).write_bytes(b"never came to count")
+    assert reap(store) == [job.id]
+    assert store.catalog.job(job.id).status == "stopped"
+    assert not [*store.segments.iterdir(), *store.journals.iterdir()]
