@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import unicodedata
 from collections.abc import Sequence
 
 from data.errors import LabError
@@ -65,10 +66,10 @@ def main(words: Sequence[str] | None = None) -> int:
         if arguments.json and outcome.data is not None:
             print(json.dumps(outcome.data, allow_nan=False))
         elif outcome.text and not arguments.json:
-            print(outcome.text)
+            print(_harmless(outcome.text))
         sys.stdout.flush()
     except LabError as error:
-        print(f"{error.title}.\n{error.message}\n{error.remedy}", file=sys.stderr)
+        print(_harmless(f"{error.title}.\n{error.message}\n{error.remedy}"), file=sys.stderr)
         return MENDABLE
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
@@ -78,3 +79,9 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     return outcome.status
+
+
+def _harmless(text: str) -> str:
+    """Return text that cannot steer a terminal: names in it may be from files that others made."""
+    steering = {char for char in set(text) - {"\n", "\t"} if unicodedata.category(char) in ("Cc", "Cf", "Cs")}
+    return text.translate(dict.fromkeys(map(ord, steering), "\ufffd"))

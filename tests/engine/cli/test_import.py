@@ -152,3 +152,11 @@ def test_what_a_killed_import_left_is_cleared_away(here: Path) -> None:
     assert reap(store) == [job.id]
     assert store.catalog.job(job.id).status == "stopped"
     assert not [*store.segments.iterdir(), *store.journals.iterdir()]
+
+
+def test_names_from_files_cannot_steer_the_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "odd.jsonl").write_text('{"step": 0, "a\\u001b[31m": 1, "run": "x\\u202eb"}\n' * 2)
+    assert main(["import", "odd.jsonl", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "a\ufffd[31m" in out
+    assert not set(out) & {"\x1b", "\u202e"}
