@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -72,6 +73,8 @@ class Desk:
         """Write rows of a run."""
         study = self._own(token, job)
         rows = [_row(one) for one in told["rows"]]
+        if any(row.step <= before.step for before, row in pairwise(rows)):
+            raise ValueError("the steps of a call must rise")
         metrics = [_metric(study, one) for one in told.get("metrics", [])]
         names = {name for row in rows for name in row.values} | {metric.name for metric in metrics}
         if any(len(name) > LIMITS.name for name in names) or len(names) > LIMITS.columns:

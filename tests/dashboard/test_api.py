@@ -181,6 +181,7 @@ def test_a_call_that_makes_no_sense_changes_nothing(lab: Lab, told: Any, status:
         [[0, None, 0, {"run": 1}]],
         [[0, None, 0, {"loss": 10**400}]],
         [[2**63, None, 0, {"loss": 1}]],
+        [[9, None, 0, {"loss": 1}], [8, None, 0, {"loss": 1}]],
         "abc",
     ],
 )
