@@ -247,9 +247,11 @@ def test_a_store_of_the_first_version_is_brought_up(tmp_path: Path) -> None:
     (run,) = store.catalog.start_runs(job, "s", [("A", 0, {})], 10, "cpu")
     store.close()
     os.rmdir(root / "checkpoints")
+    os.rmdir(root / "uploads")
     connection = sqlite3.connect(root / "catalog.sqlite")
     with connection:
-        connection.execute("DROP TABLE checkpoints")
+        for table in ("checkpoints", "uploads", "tokens"):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("ALTER TABLE runs DROP COLUMN converged_at")
         connection.execute("ALTER TABLE runs DROP COLUMN converged_what")
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
