@@ -42,6 +42,8 @@ def run(store: Store, job_id: int, progress: Progress) -> Ending:
     row = save(
         store, wanted.study, KIND, wanted.spec, summary, arrays, code_version(), version, wanted.seed, job_id
     )
+    steps = store.catalog.job(job_id).steps
+    progress(steps, steps)
     return Ending("done", {"analysis": row.id, "connected": True})
 
 

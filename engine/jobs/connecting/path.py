@@ -31,7 +31,7 @@ def run(networks: Networks, wanted: ConnectRequest, progress: Progress) -> Recor
     a, b = networks.all_weights(wanted.nodes)
     corrections = [PLAIN, *wanted.renormalize]
     methods = [NAIVE, *wanted.methods]
-    work = len(methods) * (len(corrections) + 1) + bool(wanted.curve) * 3
+    work = len(wanted.methods) + len(methods) * len(corrections) + bool(wanted.curve) * 3
     tell = Tell(progress, work, " to ".join(node.label for node in wanted.nodes))
     ends, matchings = {NAIVE: b}, list[dict[str, Any]]()
     for method in wanted.methods:
