@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboard.connected_fixture import add_connections
@@ -32,6 +32,8 @@ FLAGS = (
     "--disable-sync",
 )
 Open = Callable[..., AppTest]
+
+expect.set_options(timeout=20_000)  # what a page takes is a matter of the machine
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,9 @@ def test_logs_go_in_are_corrected_seen_fitted_and_taken_out_again(visit, tmp_pat
     page = visit(root, "upload")
     page.get_by_role("radio", name="A folder").click()
     settle(page)
-    page.set_input_files("[data-testid=stFileUploader] input", given)
+    folder = page.locator("[data-testid=stFileUploader] input[webkitdirectory]")
+    folder.wait_for(state="attached", timeout=20_000)  # the field for files gives way to one for a folder
+    folder.set_input_files(given)
     expect(page.get_by_text(re.compile("^13 files"))).to_be_visible()
     page.get_by_role("button", name="Read the files").click()
     expect(page.get_by_text("12 files, 480 rows in 12 tables.")).to_be_visible(timeout=40_000)
