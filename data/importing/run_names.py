@@ -1,5 +1,6 @@
 """Which runs there are in staged rows: each with a name, an arm and a seed of its own."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -165,7 +166,7 @@ def _number(
     for index, run in enumerate(runs):
         key, guessed = first[index], guesses[index]
         arm, seed = key.arm or _parameter(run, "arm"), key.seed
-        told = _parameter(run, "seed") or ""
+        told = re.sub(r"\.0+$", "", _parameter(run, "seed") or "")  # a parameter may have been a float
         if seed is None and told.isdecimal() and len(told) <= SEED_DIGITS:
             seed = int(told)
         run.arm, seed = said.runs.get(run.name, (arm or guessed.arm, guessed.seed if seed is None else seed))

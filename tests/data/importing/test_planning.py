@@ -329,6 +329,18 @@ def test_the_last_row_of_a_step_counts_in_a_file_of_many_threads(tmp_path: Path)
 def test_a_seed_that_no_catalogue_holds_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="gives no arm and seed"):
         Corrections.parse([], ["x=A:9999999999999999999"])
-    meta = "run_id: abc\nrun_name: x\n"
+    meta = "run_id: a\nrun_name: x\n"
     files = {"m/abc/meta.yaml": meta, "m/abc/metrics/loss": "1 1.0 0\n", "m/abc/params/seed": "9" * 30}
     assert [run.seed for run in planned(tmp_path, files).plan.runs] == [0]
+
+
+@pytest.mark.parametrize(("seed", "found"), [("5", 5), ("5.0", 5), ("5.5", 0), ("five", 0)])
+def test_parameters_tell_arm_and_seed(tmp_path: Path, seed: str, found: int) -> None:
+    run = f"mlruns/1/{0:032x}"
+    plan = planned(tmp_path, {
+        f"{run}/meta.yaml": "run_id: a\nrun_name: careful-owl\nstart_time: 1700000000000\n",
+        f"{run}/metrics/loss": "1700000000100 1.0 0\n",
+        f"{run}/params/seed": seed,
+        f"{run}/params/arm": "SS",
+    }).plan  # fmt: skip
+    assert [(one.arm, one.seed) for one in plan.runs] == [("SS", found)]
