@@ -11,7 +11,7 @@ from dashboard.wording import count
 from data.importers import importers
 from data.importing.cells import text_of
 from data.importing.intake import Intake
-from data.importing.staging import Shape, Staged
+from data.importing.staged import Shape, Staged
 from engine.jobs.import_request import all_known
 
 ROWS = 20

@@ -10,7 +10,7 @@ from data.errors import LabError
 from data.importers import Role
 from data.importing.planning import Plan
 from data.importing.roles import Choice, Corrections, choose, lab_name
-from data.importing.staging import Column, Shape, Staged
+from data.importing.staged import Column, Shape, Staged
 
 METRIC = "a metric"
 WORDS: dict[str, Role] = {

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from os.path import commonprefix
 from pathlib import Path
@@ -13,7 +14,7 @@ from data.importing.limits import Limits
 from data.importing.planning import Plan
 from data.importing.roles import Corrections
 from data.importing.run_names import PlannedRun
-from data.importing.staging import Staged
+from data.importing.staged import Staged
 from data.rows import MetricRow, UploadRow
 from data.sealing import seal_staged
 
@@ -66,8 +67,9 @@ def commit(
     segment = seal_staged(
         store.segments, job, 0, folder / "staged.duckdb", ROWS, numbers, metrics, limits.memory_bytes
     )
-    try:
-        return store.catalog.add_upload(
+    with ExitStack() as unless_counted:
+        unless_counted.callback((store.root / segment["path"]).unlink, missing_ok=True)
+        row = store.catalog.add_upload(
             study,
             job,
             [_metric(study, name, staged, planned, described or {}) for name in metrics],
@@ -84,9 +86,8 @@ def commit(
                 "code_version": code_version,
             },
         )
-    except BaseException:
-        (store.root / segment["path"]).unlink(missing_ok=True)
-        raise
+        unless_counted.pop_all()
+    return row
 
 
 def require_name(study: str, limits: Limits) -> None:

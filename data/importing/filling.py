@@ -9,7 +9,7 @@ from data.columns import literal
 from data.importing.cells import EXACT, joined_text, moment_of, place_of, seed_of, text_of
 from data.importing.roles import Choice, Corrections
 from data.importing.run_names import Key
-from data.importing.staging import Shape
+from data.importing.staged import Shape
 
 ROWS = "rows"
 """The table that is made: run (counted from 0 in the order of the plan), step, epoch, seconds and the metrics

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from data.durable import refused
 from data.errors import LabError
-from data.importing import staging
+from data.importing import staged as records
 from data.importing.committing import commit, study_name
 from data.importing.gathering import Given, gather
 from data.importing.limits import LIMITS, Limits
 from data.importing.planning import Plan, plan
 from data.importing.roles import Corrections
-from data.importing.staging import Progress, Staged, bounded, database, stage
+from data.importing.staged import Staged
+from data.importing.staging import Progress, bounded, database, stage
 from data.rows import MetricRow, UploadRow
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Intake:
     def staged(self) -> Staged | None:
         """Return what was found in the files; None before they were read."""
         path = self.folder / "staged.json"
-        return staging.from_json(path.read_text()) if path.exists() else None
+        return records.from_json(path.read_text()) if path.exists() else None
 
     @property
     def planned(self) -> tuple[Corrections, Plan] | None:
@@ -133,7 +134,7 @@ class Intake:
             gathered = gather(self._given(), files, self.limits)
             with bounded(self.limits.process_bytes), database(self.folder, self.limits) as connection:
                 staged = stage(gathered, connection, self.limits, known, progress)
-            self._keep("staged.json", staging.to_json(staged))
+            self._keep("staged.json", records.to_json(staged))
         except OSError as error:
             raise refused(error, "An import", self.folder) from error
         finally:

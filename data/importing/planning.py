@@ -15,7 +15,7 @@ from data.importing.limits import Limits
 from data.importing.outcomes import describe
 from data.importing.roles import Choice, Corrections, choose, metric_names
 from data.importing.run_names import Key, PlannedRun, keys_of, listed, name_runs
-from data.importing.staging import Shape, Staged
+from data.importing.staged import Shape, Staged
 
 
 @dataclass

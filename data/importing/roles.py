@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self, get_args
 from data.columns import RESERVED
 from data.errors import LabError
 from data.importers import Role
-from data.importing.staging import Column, Shape
+from data.importing.staged import Column, Shape
 
 SEED_DIGITS = 18
 """That a seed may have: the catalogue holds 64 bits."""

@@ -14,7 +14,7 @@ from data.importers import Role
 from data.importing.cells import joined_text, moment_of, place_of, seed_of
 from data.importing.naming import Guess, guess, run_name
 from data.importing.roles import PARAMETERS, SEED_DIGITS, Choice, Corrections
-from data.importing.staging import Shape, Staged
+from data.importing.staged import Shape, Staged
 
 
 @dataclass

@@ -6,7 +6,8 @@ from typing import Any
 from data.importing.intake import find
 from data.importing.planning import Plan
 from data.importing.roles import Corrections
-from data.importing.staging import Staged, StoppedReading
+from data.importing.staged import Staged
+from data.importing.staging import StoppedReading
 from data.rows import MetricRow
 from data.store import Store
 from engine.jobs.import_request import all_known

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from data.importing.roles import Corrections
-from data.importing.staging import Staged
+from data.importing.staged import Staged
 from data.rows import JobKind, JobRow
 
 KIND: JobKind = "import_logs"

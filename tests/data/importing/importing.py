@@ -12,7 +12,8 @@ from data.importing.intake import Intake
 from data.importing.limits import LIMITS, Limits
 from data.importing.planning import Plan
 from data.importing.roles import Corrections
-from data.importing.staging import Staged, database
+from data.importing.staged import Staged
+from data.importing.staging import database
 
 
 class Imported(NamedTuple):
