@@ -66,7 +66,8 @@ class Desk:
         if not isinstance(config, dict) or len(json.dumps(config)) > LARGEST_CONFIG:
             raise ValueError(f"`config` must be an object of at most {LARGEST_CONFIG >> 10} KiB")
         reap(self.store)
-        job = start(self.store, study, arm, seed, steps, config, f"token {token.id}")
+        theirs = self.store.acting_as(self.store.catalog.bearer(token))
+        job = start(theirs, study, arm, seed, steps, config, f"token {token.id}")
         return {"job": job}
 
     def write(self, token: TokenRow, job: int, told: dict[str, Any]) -> dict[str, Any]:

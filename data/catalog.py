@@ -2,6 +2,7 @@
 
 from data.catalog_checkpoints import CheckpointCatalog
 from data.catalog_jobs import JobCatalog
+from data.catalog_people import PeopleCatalog
 from data.catalog_results import ResultCatalog, StudySnapshot
 from data.catalog_runs import RunCatalog
 from data.catalog_studies import StudyCatalog
@@ -9,12 +10,14 @@ from data.catalog_tokens import TokenCatalog
 from data.catalog_uploads import UploadCatalog
 from data.rows import (
     AnalysisRow,
+    AuditRow,
     CheckpointKind,
     CheckpointRow,
     JobKind,
     JobRow,
     JobStatus,
     MetricRow,
+    PersonRow,
     RunRow,
     RunStatus,
     SegmentRow,
@@ -26,6 +29,7 @@ from data.rows import (
 
 __all__ = [
     "AnalysisRow",
+    "AuditRow",
     "Catalog",
     "CheckpointKind",
     "CheckpointRow",
@@ -33,6 +37,7 @@ __all__ = [
     "JobRow",
     "JobStatus",
     "MetricRow",
+    "PersonRow",
     "RunRow",
     "RunStatus",
     "SegmentRow",
@@ -45,6 +50,13 @@ __all__ = [
 
 
 class Catalog(
-    StudyCatalog, RunCatalog, JobCatalog, CheckpointCatalog, ResultCatalog, UploadCatalog, TokenCatalog
+    StudyCatalog,
+    RunCatalog,
+    JobCatalog,
+    CheckpointCatalog,
+    ResultCatalog,
+    UploadCatalog,
+    TokenCatalog,
+    PeopleCatalog,
 ):
-    """Studies, metrics, runs, jobs, checkpoints, segments, analyses, imports and tokens of one store."""
+    """All that a store knows besides its traces."""

@@ -56,7 +56,7 @@ class CheckpointCatalog(Database):
             "bytes": bytes,
             "created_at": datetime.now(UTC),
         }
-        with self.writing() as connection:
+        with self.writing("machine") as connection:
             place()
             query = select(table.c.id, table.c.runs).where(same)
             former = [row.id for row in connection.execute(query) if row.runs == values["runs"]]
@@ -85,7 +85,7 @@ class CheckpointCatalog(Database):
     def drop_checkpoints(self, ids: Collection[int], discard: Callable[[str], None]) -> None:
         """Forget checkpoints; `discard` is called with each path to which no row refers any more."""
         table = tables.checkpoints
-        with self.writing() as connection:
+        with self.writing("machine") as connection:
             dropped = delete(table).where(table.c.id.in_(ids)).returning(table.c.path)
             paths = set(connection.execute(dropped).scalars())
             still = select(table.c.path).where(table.c.path.in_(paths))
@@ -94,7 +94,7 @@ class CheckpointCatalog(Database):
 
     def sweep_checkpoints(self, there: Callable[[], Collection[str]], discard: Callable[[str], None]) -> None:
         """Call `discard` with each of the paths `there` to which no row refers."""
-        with self.writing() as connection:
+        with self.writing("machine") as connection:
             counted = set(connection.execute(select(tables.checkpoints.c.path)).scalars())
             for path in set(there()) - counted:
                 discard(path)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from data import tables
 from data.database import Database
@@ -33,17 +33,20 @@ class JobCatalog(Database):
             "step": 0,
             "steps": 0,
             "message": "",
+            "person": self.person.name,
             "created_at": datetime.now(UTC),
             **_begun(process),
         }
-        with self.writing() as connection:
+        with self.writing("researcher") as connection:
             statement = insert(tables.jobs).values(values).returning(tables.jobs)
-            return JobRow(**connection.execute(statement).mappings().one())
+            job = JobRow(**connection.execute(statement).mappings().one())
+            self.audit(connection, f"start {kind}", study, job=job.id)
+            return job
 
     def claim_job(self, id: int, pid: int, process_started: float, host: str) -> bool:
         """Take a queued job; of several processes that try, exactly one is told True."""
         jobs = tables.jobs
-        with self.writing() as connection:
+        with self.writing("machine") as connection:
             queued = update(jobs).where(jobs.c.id == id, jobs.c.status == "queued")
             begun = queued.values(_begun(Process(pid, process_started, host)))
             return connection.execute(begun.returning(jobs.c.id)).first() is not None
@@ -53,18 +56,25 @@ class JobCatalog(Database):
 
         Returns:
             False, and nothing is changed, when the job is not stopped or failed (any more).
+
+        Raises:
+            LabError: it is somebody else's.
         """
         jobs = tables.jobs
-        with self.writing() as connection:
+        with self.writing("researcher") as connection:
+            study = self._require_own_job(connection, id)
             ended = update(jobs).where(jobs.c.id == id, jobs.c.status.in_(["stopped", "failed"]))
             ended = ended.values(finished_at=None, error=None, result=None, rate=None, message="")
-            return connection.execute(ended.values(_begun(process)).returning(jobs.c.id)).first() is not None
+            if connection.execute(ended.values(_begun(process)).returning(jobs.c.id)).first() is None:
+                return False
+            self.audit(connection, "resume job", study, job=id)
+            return True
 
     def note_process(self, id: int, process: Process) -> None:
         """Write down which process was started to take a queued job; without effect once it is taken."""
         jobs = tables.jobs
         who = {"pid": process.pid, "process_started": process.started, "host": process.host}
-        with self.writing() as connection:
+        with self.writing("machine") as connection:
             queued = update(jobs).where(jobs.c.id == id, jobs.c.status == "queued")
             connection.execute(queued.values(who))
 
@@ -75,7 +85,7 @@ class JobCatalog(Database):
             LabError: there is no job of that number.
         """
         jobs = tables.jobs
-        with self.writing() as connection:
+        with self.writing("machine") as connection:
             spec = connection.execute(select(jobs.c.spec).where(jobs.c.id == id)).scalar()
             if spec is None:
                 raise _unknown(id)
@@ -116,7 +126,7 @@ class JobCatalog(Database):
             LabError: there is no job of that number.
         """
         now = datetime.now(UTC)
-        with self.writing() as connection:
+        with self.writing("machine") as connection:
             statement = (
                 update(tables.jobs)
                 .where(tables.jobs.c.id == id)
@@ -132,20 +142,27 @@ class JobCatalog(Database):
         """Ask a job to stop: a queued one is stopped at once, a running one at its next heartbeat.
 
         Raises:
-            LabError: there is no job of that number.
+            LabError: there is no job of that number, or it is somebody else's.
         """
         jobs = tables.jobs
-        with self.writing() as connection:
-            found = connection.execute(
-                update(jobs).where(jobs.c.id == id).values(stop_requested=True).returning(jobs.c.id)
-            ).first()
+        with self.writing("researcher") as connection:
+            study = self._require_own_job(connection, id)
+            connection.execute(update(jobs).where(jobs.c.id == id).values(stop_requested=True))
             connection.execute(
                 update(jobs)
                 .where(jobs.c.id == id, jobs.c.status == "queued")
                 .values(status="stopped", finished_at=datetime.now(UTC))
             )
-        if found is None:
+            self.audit(connection, "stop job", study, job=id)
+
+    def _require_own_job(self, connection: Connection, id: int) -> str:
+        """Return the study of a job that whoever acts may stop and resume."""
+        query = select(tables.jobs.c.study, tables.jobs.c.person).where(tables.jobs.c.id == id)
+        job = connection.execute(query).first()
+        if job is None:
             raise _unknown(id)
+        self.person.require_own([job.person], f"job {id}")
+        return str(job.study)
 
     def finish_job(
         self,
@@ -178,7 +195,7 @@ class JobCatalog(Database):
         if pid is not None:
             open_ &= jobs.c.pid == pid
         ending = {"status": status, "error": error, "result": result, "finished_at": now}
-        with self.writing() as connection:
+        with self.writing("machine") as connection:
             statement = update(jobs).where(open_).values(ending).returning(jobs.c.id)
             ended = connection.execute(statement).first() is not None
             if ended and runs is not None:

@@ -94,7 +94,7 @@ class ResultCatalog(Database):
         `new` holds part, path, rows, first_step, last_step, bytes and sha256.
         """
         segments = tables.segments
-        with self.writing() as connection:
+        with self.writing("machine") as connection:
             connection.execute(delete(segments).where(segments.c.job == job, segments.c.id.in_(old)))
             statement = (
                 insert(segments).values(job=job, created_at=datetime.now(UTC), **new).returning(segments)
@@ -129,7 +129,7 @@ class ResultCatalog(Database):
         }
         statement = upsert(tables.analyses).values(key=key, **values)
         statement = statement.on_conflict_do_update(index_elements=["key"], set_=values)
-        with self.writing() as connection:
+        with self.writing("researcher") as connection:
             return AnalysisRow(**connection.execute(statement.returning(tables.analyses)).mappings().one())
 
     def analyses(self, study: str | None = None, kind: str | None = None) -> list[AnalysisRow]:

@@ -71,7 +71,7 @@ class RunCatalog(Database):
             {**same, "arm": arm, "seed": seed, "config": config, "steps": length}
             for (arm, seed, config), length in zip(runs, lengths, strict=True)
         ]
-        with self.writing() as connection:
+        with self.writing("machine") as connection:
             statement = insert(tables.runs).returning(tables.runs.c.id, sort_by_parameter_order=True)
             return list(connection.execute(statement, rows).scalars())
 
@@ -89,7 +89,7 @@ class RunCatalog(Database):
                 raise ValueError(f"A change needs `id` and fields of a run; got {sorted(change)}.")
             if change.get("status", "done") not in get_args(RunStatus):
                 raise ValueError(f"`status` must be one of {get_args(RunStatus)}; got {change['status']!r}.")
-        with self.writing() as connection:
+        with self.writing("machine") as connection:
             for change in wanted:
                 _change(connection, change.pop("id"), change)
 
@@ -98,36 +98,64 @@ class RunCatalog(Database):
         if steps:
             runs = tables.runs
             statement = update(runs).where(runs.c.id == bindparam("run")).values(step=bindparam("at"))
-            with self.writing() as connection:
+            with self.writing("machine") as connection:
                 connection.execute(statement, [{"run": run, "at": step} for run, step in steps.items()])
 
     def note_run(self, id: int, note: str) -> None:
-        """Replace a run's note."""
-        self.update_runs([{"id": id, "note": note}])
+        """Replace a run's note.
+
+        Raises:
+            LabError: there is no run of that id.
+        """
+        with self.writing("researcher") as connection:
+            _change(connection, id, {"note": note})
+            self.audit(connection, "note run", _names(connection, [id]), runs=[id], note=note)
 
     def tag_runs(self, ids: Iterable[int], add: Iterable[str] = (), remove: Iterable[str] = ()) -> None:
         """Add and remove tags; a tag is on a run once, and the order in which tags came is kept."""
-        added, removed = list(add), set(remove)
-        with self.writing() as connection:
-            for id in ids:
+        chosen, added, removed = list(ids), list(add), set(remove)
+        with self.writing("researcher") as connection:
+            for id in chosen:
                 query = select(tables.runs.c.tags).where(tables.runs.c.id == id)
                 tags = connection.execute(query).scalar() or []
                 kept = [tag for tag in dict.fromkeys([*tags, *added]) if tag not in removed]
                 _change(connection, id, {"tags": kept})
+            names = _names(connection, chosen)
+            self.audit(connection, "tag runs", names, runs=chosen, add=added, remove=sorted(removed))
 
     def archive_runs(self, ids: Iterable[int]) -> None:
-        """Take runs out of the lists; they still count in every figure."""
-        now = datetime.now(UTC)
-        self.update_runs([{"id": id, "archived_at": now} for id in ids])
+        """Take runs out of the lists; they still count in every figure.
+
+        Raises:
+            LabError: some are somebody else's; nothing is changed then.
+        """
+        self._put_away("archive runs", ids, {"archived_at": datetime.now(UTC)})
 
     def delete_runs(self, ids: Iterable[int]) -> None:
-        """Take runs out of the lists and the figures; `restore_runs` brings them back, rows and all."""
-        now = datetime.now(UTC)
-        self.update_runs([{"id": id, "deleted_at": now} for id in ids])
+        """Take runs out of the lists and the figures; `restore_runs` brings them back, rows and all.
+
+        Raises:
+            LabError: some are somebody else's; nothing is changed then.
+        """
+        self._put_away("delete runs", ids, {"deleted_at": datetime.now(UTC)})
 
     def restore_runs(self, ids: Iterable[int]) -> None:
-        """Undo an archiving or a deletion."""
-        self.update_runs([{"id": id, "archived_at": None, "deleted_at": None} for id in ids])
+        """Undo an archiving or a deletion.
+
+        Raises:
+            LabError: some are somebody else's; nothing is changed then.
+        """
+        self._put_away("restore runs", ids, {"archived_at": None, "deleted_at": None})
+
+    def _put_away(self, action: str, ids: Iterable[int], values: dict[str, Any]) -> None:
+        chosen, runs, jobs = list(ids), tables.runs, tables.jobs
+        with self.writing("researcher") as connection:
+            owners = select(jobs.c.person).join(runs, runs.c.job == jobs.c.id).where(runs.c.id.in_(chosen))
+            what = f"run {chosen[0]}" if len(chosen) == 1 else f"one of {len(chosen)} runs"
+            self.person.require_own(set(connection.execute(owners).scalars()), what)
+            for id in chosen:
+                _change(connection, id, dict(values))
+            self.audit(connection, action, _names(connection, chosen), runs=chosen)
 
     def runs(self, study: str | None = None, current: bool = True, archived: bool = False) -> list[RunRow]:
         """Return runs ordered by study, arm, seed, id.
@@ -180,3 +208,9 @@ def _change(connection: Connection, id: int, values: dict[str, Any]) -> None:
     statement = update(runs).where(runs.c.id == id).values(**(values or {"id": id})).returning(runs.c.id)
     if connection.execute(statement).first() is None:
         raise LabError("Unknown run", f"The store has no run {id}.", "List the runs to see their numbers.")
+
+
+def _names(connection: Connection, ids: Sequence[int]) -> str:
+    """Return the studies that runs belong to."""
+    query = select(tables.runs.c.study).where(tables.runs.c.id.in_(ids)).distinct()
+    return ", ".join(sorted(connection.execute(query).scalars()))

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from data import tables
 from data.catalog_runs import current_ids
@@ -29,7 +29,7 @@ class UploadCatalog(Database):
             "study": name, "job": job, "arm": "", "status": "queued", "step": 0, "steps": 0, "device": "",
             "config": {}, "finals": {}, "started_at": now, "tags": [], "note": "",
         }  # fmt: skip
-        with self.writing() as connection:
+        with self.writing("machine") as connection:
             connection.execute(insert(tables.studies).values(study))
             statement = insert(tables.runs).returning(tables.runs.c.id, sort_by_parameter_order=True)
             rows = [{**run, "seed": seed} for seed in range(count)]
@@ -62,12 +62,15 @@ class UploadCatalog(Database):
                 nothing is changed then.
         """
         now = datetime.now(UTC)
-        with self.writing() as connection:
+        with self.writing("machine") as connection:
             source = connection.execute(
                 select(tables.studies.c.source).where(tables.studies.c.name == study)
             ).scalar()
             if source is None:
-                values = {"title": study, "claim": "", "config": {}, "source": "upload", "created_at": now}
+                values = {
+                    "title": study, "claim": "", "config": {}, "source": "upload", "created_at": now,
+                    "person": upload["who"],
+                }  # fmt: skip
                 connection.execute(insert(tables.studies).values(name=study, **values))
             elif source == "engine":
                 raise trained_here(study)
@@ -119,12 +122,13 @@ class UploadCatalog(Database):
         """Take an import's runs out of every list and figure; a study with no other import goes with them.
 
         Raises:
-            LabError: there is no such import, or it is undone already.
+            LabError: there is no such import, it is undone already, or it is somebody else's.
         """
         found = self.upload(id)
         now = datetime.now(UTC)
         runs, uploads = tables.runs, tables.uploads
-        with self.writing() as connection:
+        with self.writing("researcher") as connection:
+            self._require_own_upload(connection, found)
             undone = (
                 update(uploads).where(uploads.c.id == id, uploads.c.undone_at.is_(None)).values(undone_at=now)
             )
@@ -136,13 +140,15 @@ class UploadCatalog(Database):
                 )
             mine = update(runs).where(runs.c.job == found.job, runs.c.deleted_at.is_(None))
             connection.execute(mine.values(deleted_at=now))
+            self.audit(connection, "undo import", found.study, upload=id)
         return self.upload(id)
 
     def redo_upload(self, id: int) -> UploadRow:
         """Bring back what `undo_upload` took away; runs that were deleted before it stay deleted.
 
         Raises:
-            LabError: there is no such import, it was not undone, or its files were imported anew since.
+            LabError: there is no such import, it was not undone, it is somebody else's, or its files were
+                imported anew since.
         """
         found = self.upload(id)
         if found.undone_at is None:
@@ -160,12 +166,18 @@ class UploadCatalog(Database):
                 "Undo that one first.",
             )
         runs, uploads = tables.runs, tables.uploads
-        with self.writing() as connection:
+        with self.writing("researcher") as connection:
+            self._require_own_upload(connection, found)
             moment = select(uploads.c.undone_at).where(uploads.c.id == id).scalar_subquery()
             mine = update(runs).where(runs.c.job == found.job, runs.c.deleted_at == moment)
             connection.execute(mine.values(deleted_at=None))
             connection.execute(update(uploads).where(uploads.c.id == id).values(undone_at=None))
+            self.audit(connection, "redo import", found.study, upload=id)
         return self.upload(id)
+
+    def _require_own_upload(self, connection: Connection, upload: UploadRow) -> None:
+        owner = connection.execute(select(tables.jobs.c.person).where(tables.jobs.c.id == upload.job))
+        self.person.require_own([owner.scalar_one()], f"import {upload.id}")
 
     def imported_files(self, study: str | None = None) -> dict[str, str]:
         """Return the study of every file that counts, by its SHA-256; the files of one study, or of all."""

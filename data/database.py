@@ -1,21 +1,24 @@
 """The catalogue's database: transactions that wait for each other instead of failing, and clear errors."""
 
+import copy
 import json
 import os
 import sqlite3
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from data import migrations
+from data import migrations, tables
 from data.errors import LabError
+from data.people import Person, Right, local_person
 
 BUSY_SECONDS = 60
 """How long a writer waits for the others before it gives up."""
@@ -120,10 +123,13 @@ class Database:
 
     SQLite in WAL mode: readers never wait; writers take the lock when they begin (BEGIN IMMEDIATE) and queue
     for it, so no transaction fails half-way because another one committed first. Every commit is fsynced.
+
+    Somebody acts on it: who opened it may do everything, `acting_as` gives it to a person with fewer rights.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.person = local_person()
         self.engine = _engine(path)
         self._writers = self.engine.execution_options(detour_begin="BEGIN IMMEDIATE")
         # A forked child must neither use nor close its parent's connections: the locks belong to the process.
@@ -143,10 +149,33 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """Give a connection that holds the write lock; everything is kept at the end, or nothing."""
+    def writing(self, right: Right) -> Iterator[Connection]:
+        """Give a connection that holds the write lock; everything is kept at the end, or nothing.
+
+        Raises:
+            LabError: whoever acts lacks the right; nothing is begun then.
+        """
+        self.person.require(right)
         with self._translated(), self._writers.begin() as connection:
             yield connection
+
+    def acting_as(self, person: Person) -> Self:
+        """Return the same catalogue in the hands of a person, with their rights; both share connections."""
+        theirs = copy.copy(self)
+        theirs.person = person
+        return theirs
+
+    def audit(self, connection: Connection, action: str, target: str, **detail: Any) -> None:
+        """Write down who changed what, in the transaction that changes it.
+
+        Args:
+            connection: the transaction.
+            action: a verb and what it is done to, for example "delete runs".
+            target: which one, for example the study's name.
+            detail: what else one would want to know; JSON-able, and never a secret.
+        """
+        values = {"at": datetime.now(UTC), "person": self.person.name, "action": action, "target": target}
+        connection.execute(insert(tables.audit).values(**values, detail=detail))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -161,7 +190,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring an older catalogue to this version's tables; two processes that try at once take turns."""
-        with self.writing() as connection:
+        with self.writing("machine") as connection:
             migrations.upgrade(connection)
 
     def close(self) -> None:

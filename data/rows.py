@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from data.people import Role
+
 Source = Literal["engine", "upload", "client"]
 RunStatus = Literal["queued", "running", "done", "diverged", "stopped", "failed"]
 JobStatus = Literal["queued", "running", "done", "failed", "stopped"]
 JobKind = Literal["train", "fit", "explain", "what_if", "connect", "import_logs", "log"]
 CheckpointKind = Literal["state", "weights"]
-Scope = Literal["log"]
+Scope = Literal["log", "read", "run"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,10 @@ class StudyRow:
     config: dict[str, Any]
     source: Source
     created_at: datetime
+    person: str
+    pinned_at: datetime | None
+    archived_at: datetime | None
+    deleted_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,10 @@ class RunState(NamedTuple):
 
 @dataclass(frozen=True)
 class JobRow:
-    """A unit of long work; `rate` in steps per second, `process_started` in seconds since the epoch."""
+    """A unit of long work; `rate` in steps per second, `process_started` in seconds since the epoch.
+
+    `person` is who asked for it, `gpu` the number of the device that it has for itself on its host.
+    """
 
     id: int
     kind: JobKind
@@ -87,6 +96,8 @@ class JobRow:
     finished_at: datetime | None
     error: dict[str, Any] | None
     result: dict[str, Any] | None
+    person: str
+    gpu: int | None
 
 
 @dataclass(frozen=True)
@@ -179,7 +190,7 @@ class UploadRow:
 
 @dataclass(frozen=True)
 class TokenRow:
-    """A token by which a program reaches the lab; its text is kept nowhere. `scope` "log": may write runs."""
+    """A token by which a program reaches the lab; its text is kept nowhere. `scope` says what it may do."""
 
     id: int
     name: str
@@ -188,3 +199,29 @@ class TokenRow:
     created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class PersonRow:
+    """Somebody who may sign in; `limits` hold those of the lab's that are others for them."""
+
+    name: str
+    shown_as: str
+    role: Role
+    limits: dict[str, Any]
+    created_at: datetime
+    seen_at: datetime | None
+    shut_out_at: datetime | None
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """Who changed what, and when."""
+
+    id: int
+    at: datetime
+    person: str
+    action: str
+    target: str
+    detail: dict[str, Any]

@@ -10,7 +10,10 @@ from data.catalog import Catalog
 from data.database import revision_of
 from data.durable import sync_file, sync_folder
 from data.errors import LabError
+from data.people import Person, local_person
+from data.settings import settings
 from data.traces import Traces
+from data.upgrading import upgrade
 
 CATALOG = "catalog.sqlite"
 FOLDERS = ("journals", "traces", "checkpoints", "analyses", "networks", "uploads", "logs")
@@ -59,14 +62,24 @@ class Store:
         """What jobs said: logs/<job>.log."""
         return self.root / "logs"
 
+    def acting_as(self, person: Person) -> "Store":
+        """Return the same store in the hands of a person, with their rights; both share connections."""
+        catalog = self.catalog.acting_as(person)
+        return Store(self.root, catalog, Traces(self.root, catalog))
+
+    @property
+    def machine(self) -> "Store":
+        """The same store for the lab's own work: jobs, their processes, what is kept for everybody."""
+        return self.acting_as(local_person())
+
     def close(self) -> None:
         """Close the catalogue's connections; the store can be opened again."""
         self.catalog.close()
 
 
 def locate(explicit: str | None = None) -> Path:
-    """Return where the store is: what was asked for, else $DETOUR_STORE, else `lab` in this folder."""
-    where = explicit or os.environ.get("DETOUR_STORE") or "lab"
+    """Return where the store is: what was asked for, else what the configuration says: see `settings`."""
+    where = explicit or settings().store
     if "://" in where:
         raise LabError(
             "The store is not a folder",
@@ -109,7 +122,7 @@ def open_store(root: str | Path, create: bool = False) -> Store:
         )
     catalog = Catalog(path)
     if revision != migrations.HEAD:
-        catalog.migrate()
+        upgrade(catalog)
     try:
         for folder in FOLDERS:
             (root / folder).mkdir(exist_ok=True)

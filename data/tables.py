@@ -55,6 +55,10 @@ studies = Table(
     Column("config", JSON, nullable=False),
     Column("source", String, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("person", String, nullable=False, server_default=""),
+    Column("pinned_at", UtcDateTime),
+    Column("archived_at", UtcDateTime),
+    Column("deleted_at", UtcDateTime),
 )
 
 metrics = Table(
@@ -93,6 +97,8 @@ jobs = Table(
     Column("finished_at", UtcDateTime),
     Column("error", JSON(none_as_null=True)),
     Column("result", JSON(none_as_null=True)),
+    Column("person", String, nullable=False, server_default=""),
+    Column("gpu", Integer),
     Index("jobs_of_study", "study"),
     Index("jobs_by_status", "status"),
     sqlite_autoincrement=True,
@@ -215,6 +221,80 @@ tokens = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("last_used_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
     UniqueConstraint("sha256", name="tokens_once"),
     sqlite_autoincrement=True,
+)
+
+# Who signed in, or was given a role before they did; `limits` are their own where not the lab's.
+people = Table(
+    "people",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("shown_as", Text, nullable=False),
+    Column("role", String, nullable=False),
+    Column("limits", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime),
+    Column("shut_out_at", UtcDateTime),
+)
+
+# Who changed what: written in the transaction of the change, and never changed itself.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("person", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Index("audit_of_person", "person"),
+    sqlite_autoincrement=True,
+)
+
+# A view as somebody left it, under a short code; with `public_sha256` whoever has that link sees it.
+saved_views = Table(
+    "saved_views",
+    metadata,
+    Column("code", String, primary_key=True),
+    Column("person", String, nullable=False),
+    Column("view", String, nullable=False),
+    Column("study", String, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    Column("public_sha256", String),
+    Column("public_at", UtcDateTime),
+    UniqueConstraint("public_sha256", name="saved_views_public_once"),
+    Index("saved_views_of_study", "study"),
+)
+
+# What people wrote about a state of a fit, a study or a saved view; notes on runs are with the runs.
+notes = Table(
+    "notes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("person", String, nullable=False),
+    Column("study", String, nullable=False),
+    Column("about", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    Index("notes_about", "study", "about"),
+    sqlite_autoincrement=True,
+)
+
+# Saved views with text between them, in an order.
+reports = Table(
+    "reports",
+    metadata,
+    Column("code", String, primary_key=True),
+    Column("person", String, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("parts", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
 )

@@ -111,7 +111,7 @@ def _start(store: Store, id: int) -> None:
         began = psutil.Process(process.pid).create_time()
     except psutil.NoSuchProcess:  # it ended, and another thread has cleared it away
         began = 0.0
-    store.catalog.note_process(id, Process(process.pid, began, socket.gethostname()))
+    store.machine.catalog.note_process(id, Process(process.pid, began, socket.gethostname()))
 
 
 def _say(store: Store, id: int, text: str) -> None:
@@ -146,6 +146,7 @@ def reap(store: Store) -> list[int]:
     Returns:
         The jobs that were marked.
     """
+    store = store.machine
     for id, process in list(_started.items()):
         if process.poll() is not None:
             del _started[id]
@@ -184,7 +185,7 @@ def end(store: Store, job: JobRow, status: JobStatus, error: LabError | None) ->
     """
     what = None if error is None else {"title": error.title, "message": error.message, "remedy": error.remedy}
     runs: RunStatus = "failed" if status == "failed" else "stopped"
-    return store.catalog.finish_job(job.id, status, error=what, runs=runs, pid=job.pid)
+    return store.machine.catalog.finish_job(job.id, status, error=what, runs=runs, pid=job.pid)
 
 
 def seal(store: Store, id: int) -> None:

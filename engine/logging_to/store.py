@@ -142,7 +142,7 @@ def start(
         catalog.save_study(study, study, "", {}, "client")
     spec = {"arm": arm, "seed": seed} | ({"who": who} if who else {})
     job = catalog.create_job("log", study, spec, me()).id
-    catalog.start_runs(job, study, [(arm, seed, dict(config))], steps, "elsewhere")
+    store.machine.catalog.start_runs(job, study, [(arm, seed, dict(config))], steps, "elsewhere")
     return job
 
 

@@ -28,7 +28,7 @@ class Lab:
     def __init__(self, store: Store, address: str) -> None:
         self.store = store
         self.address = address
-        self.token = store.catalog.add_token("a laptop", "log", "somebody")[1]
+        self.token = store.catalog.add_token("a laptop", "log")[1]
 
     def post(self, path: str, told: Any, token: str | None = None) -> tuple[int, dict[str, Any]]:
         content = told if isinstance(told, bytes) else json.dumps(told).encode()
@@ -129,7 +129,7 @@ def test_a_run_goes_on_after_its_server_went_down(lab: Lab) -> None:
 @pytest.mark.parametrize("path", ["/api/runs", "/api/runs/1/rows", "/api/runs/1/end"])
 def test_nobody_gets_in_without_a_token(lab: Lab, token: str, path: str) -> None:
     if token == "revoked":
-        row, token = lab.store.catalog.add_token("old", "log", "somebody")
+        row, token = lab.store.catalog.add_token("old", "log")
         lab.store.catalog.revoke_token(row.id)
     status, said = lab.post(path, {"study": "mine", "arm": "A", "seed": 0}, token)
     assert (status, said["title"]) == (401, "Not allowed")
@@ -138,7 +138,7 @@ def test_nobody_gets_in_without_a_token(lab: Lab, token: str, path: str) -> None
 
 def test_a_token_reaches_its_own_runs_only(lab: Lab) -> None:
     _, begun = lab.post("/api/runs", {"study": "mine", "arm": "A", "seed": 0})
-    other = lab.store.catalog.add_token("another", "log", "somebody else")[1]
+    other = lab.store.catalog.add_token("another", "log")[1]
     for what, told in (
         ("rows", {"rows": [[0, None, 0, {"loss": 1.0}]]}),
         ("end", {"status": "done", "finals": {}, "seconds": 0}),
@@ -210,7 +210,7 @@ def test_ready_says_nothing_else(lab: Lab) -> None:
 
 
 def test_texts_of_tokens_are_kept_nowhere(lab: Lab) -> None:
-    row, text = lab.store.catalog.add_token("laptop", "log", "somebody")
+    row, text = lab.store.catalog.add_token("laptop", "log")
     assert text.startswith("detour_")
     assert len(text) > 40
     content = (lab.store.root / "catalog.sqlite").read_bytes() + (

@@ -192,7 +192,7 @@ def test_a_training_elsewhere_is_gone_when_it_is_silent_and_holds_nothing(store:
     writer.flush()
     writer._lock.release()  # killed
     assert queue.reap(store) == []  # it spoke a moment ago
-    with store.catalog.writing() as connection:
+    with store.catalog.writing("machine") as connection:
         connection.execute(update(tables.jobs).values(heartbeat_at=datetime.now(UTC) - timedelta(hours=1)))
     holding = JobLock(store.journals / str(id))
     assert queue.reap(store) == []
