@@ -1,0 +1,54 @@
+"""Starts processes for queued jobs."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from data.catalog_jobs import Process
+from data.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Handles of the workers that this process started: polling them is what clears them away once they end.
+_started: dict[int, subprocess.Popen[bytes]] = {}
+
+
+def launch(store: Store, job: int, environment: dict[str, str]) -> Process | None:
+    """Start a process that takes a queued job and outlives this one.
+
+    Args:
+        store: where the job is, and the log that the process writes.
+        job: its number.
+        environment: variables on top of this process's own.
+
+    Returns:
+        The process, for `note_process`; None where it starts on a machine that will say so itself.
+    """
+    store.logs.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "engine", "worker", "--job", str(job)]
+    with (store.logs / f"{job}.log").open("ab") as log:
+        process = _started[job] = subprocess.Popen(
+            [*command, "--store", str(store.root.absolute())],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        began = psutil.Process(process.pid).create_time()
+    except psutil.NoSuchProcess:  # it ended, and another thread has cleared it away
+        began = 0.0
+    return Process(process.pid, began, socket.gethostname())
+
+
+def clear_away() -> None:
+    """Let go of the processes that this one started and that ended."""
+    for job, process in list(_started.items()):
+        if process.poll() is not None:
+            del _started[job]
