@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as from_bytes
 
 from data.arrays import to_bytes
-from data.database import to_json
+from data.backend import to_json
 from data.durable import put_in_place, refused
 from data.errors import LabError
 from data.rows import AnalysisRow

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import CompoundSelect, delete, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from data import tables
 from data.catalog_runs import current_ids
@@ -127,7 +126,7 @@ class ResultCatalog(Database):
             "job": job,
             "created_at": datetime.now(UTC),
         }
-        statement = upsert(tables.analyses).values(key=key, **values)
+        statement = self.upsert(tables.analyses).values(key=key, **values)
         statement = statement.on_conflict_do_update(index_elements=["key"], set_=values)
         with self.writing("researcher") as connection:
             return AnalysisRow(**connection.execute(statement.returning(tables.analyses)).mappings().one())

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import delete, exists, insert, or_, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from data import tables
 from data.database import Database
@@ -25,7 +24,7 @@ class StudyCatalog(Database):
             **described,
             "deleted_at": None,
         }  # who trains it anew wants to see it; its old runs stay deleted
-        statement = upsert(tables.studies).values(name=name, **first, **described)
+        statement = self.upsert(tables.studies).values(name=name, **first, **described)
         with self.writing("researcher") as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=again))
 

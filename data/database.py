@@ -1,151 +1,95 @@
-"""The catalogue's database: transactions that wait for each other instead of failing, and clear errors."""
+"""The catalogue: transactions that wait for each other instead of failing, and outlive lost connections."""
 
 import copy
-import json
+import functools
+import inspect
 import os
-import sqlite3
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from sqlalchemy import URL, Connection, Engine, create_engine, event, insert
+from sqlalchemy import Connection, Engine, Table, insert
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, StatementError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import Pool
 
 from data import migrations, tables
+from data.backend import BUSY_SECONDS, WRITING, Backend
+from data.database_sqlite import SQLite
 from data.errors import LabError
 from data.people import Person, Right, local_person
 
-BUSY_SECONDS = 60
-"""How long a writer waits for the others before it gives up."""
+_RETRY_S = 0.1
+
+_abandoned: list[Pool] = []  # a child that freed its parent's connections would be warned of each
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray | tuple | set | frozenset):
-        return list(value)
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"A {type(value).__name__} cannot be kept in the catalogue; got {value!r}.")
+class _Lost(LabError):  # noqa: N818 - nobody outside sees it
+    """The database went away before a transaction's end; nothing of it was kept."""
 
 
-def to_json(value: object) -> str:
-    """Write JSON as the catalogue keeps it: NumPy numbers as numbers, NaN and Infinity by their names."""
-    return json.dumps(value, default=_plain)
+def _again(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a method begin again whose transaction was lost with its connection."""
 
+    @functools.wraps(method)
+    def call(*words: Any, **named: Any) -> Any:
+        end = 0.0
+        while True:
+            try:
+                return method(*words, **named)
+            except _Lost:
+                end = end or time.monotonic() + BUSY_SECONDS
+                if time.monotonic() >= end:
+                    raise
 
-def _asked(path: Path) -> Any:
-    # The plain driver, reading only: an engine would set WAL mode and so write to a file not yet known.
-    # Even mode=ro leaves an index and an empty log beside a WAL database. immutable=1 leaves nothing; it is
-    # right only while no log waits to be read, and another process may have begun one since that was asked.
-    quiet = not path.with_name(path.name + "-wal").exists()
-    for how in ("immutable=1", "mode=ro") if quiet else ("mode=ro",):
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?{how}", uri=True, timeout=BUSY_SECONDS)
-        try:
-            return connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        except sqlite3.DatabaseError:
-            if how == "mode=ro" or not path.with_name(path.name + "-wal").exists():
-                raise
-        finally:
-            connection.close()
-    return None
-
-
-def revision_of(path: Path) -> str:
-    """Return the catalogue's Alembic revision without changing a byte of it.
-
-    Raises:
-        LabError: the file is no catalogue, is damaged, or cannot be read.
-    """
-    try:
-        row = _asked(path)
-    except sqlite3.OperationalError as error:
-        if "no such table" in str(error):
-            raise _foreign(path) from error
-        raise explain(error, path) from error
-    except sqlite3.DatabaseError as error:
-        raise explain(error, path) from error
-    if row is None:
-        raise _foreign(path)
-    return str(row[0])
-
-
-def _foreign(path: Path) -> LabError:
-    return LabError(
-        "This is not a catalogue of Detour",
-        f"`{path}` holds none of its tables.",
-        "Name another folder with --store or DETOUR_STORE, or move that file away.",
-    )
-
-
-def explain(error: Exception, path: Path) -> LabError:
-    """Say in words what a database error on the catalogue at `path` means and how to mend it."""
-    text = str(getattr(error, "orig", None) or error)
-    lowered = text.lower()
-    if "full" in lowered or "disk i/o error" in lowered:
-        return LabError(
-            "The disk is full",
-            f"The catalogue `{path}` could not be written ({text}). Nothing was changed.",
-            "Free some space or move the store to a larger disk, then try again.",
-        )
-    if "readonly" in lowered or "read-only" in lowered or "unable to open" in lowered:
-        return LabError(
-            "The store cannot be written",
-            f"The catalogue `{path}` is in a folder without write permission ({text}).",
-            "Give yourself write permission on the folder, or copy the store elsewhere and open the copy.",
-        )
-    if "not a database" in lowered or "malformed" in lowered:
-        return LabError(
-            "The catalogue is damaged",
-            f"`{path}` is not a readable SQLite database ({text}).",
-            "Restore it from a backup; the traces beside it are whole and were not touched.",
-        )
-    if "locked" in lowered or "busy" in lowered:
-        return LabError(
-            "The catalogue is busy",
-            f"Another process held `{path}` for more than {BUSY_SECONDS} seconds.",
-            "Look for a job that hangs, and try again.",
-        )
-    return LabError(
-        "The catalogue refused a change",
-        f"`{path}` answered: {text}.",
-        "Nothing was changed. If it happens again, report it with this text.",
-    )
+    return call
 
 
 class Database:
-    """One catalogue file, open for any number of threads and next to any number of processes.
+    """One catalogue, open for any number of threads and next to any number of processes.
 
-    SQLite in WAL mode: readers never wait; writers take the lock when they begin (BEGIN IMMEDIATE) and queue
-    for it, so no transaction fails half-way because another one committed first. Every commit is fsynced.
+    Writers take turns, from the beginning of a transaction to its end; readers never wait.
+
+    A database elsewhere may go away for a while. Every public method of a class below this one begins again
+    then, as nothing was kept; so a callback that is handed to one may be called again. Where the connection
+    was lost during the commit, the database is asked whether it was kept.
 
     Somebody acts on it: who opened it may do everything, `acting_as` gives it to a person with fewer rights.
+
+    Args:
+        where: a SQLite file, or another database.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, where: Path | Backend) -> None:
+        self.backend: Backend = SQLite(where) if isinstance(where, Path) else where
+        self.path = self.backend.path
         self.person = local_person()
-        self.engine = _engine(path)
-        self._writers = self.engine.execution_options(detour_begin="BEGIN IMMEDIATE")
+        self.engine = self.backend.engine()
+        self._writers = self.engine.execution_options(**WRITING)
         # A forked child must neither use nor close its parent's connections: the locks belong to the process.
         reference = weakref.ref(self.engine)
 
         def forget() -> None:
             engine = reference()
             if engine is not None:
+                _abandoned.append(engine.pool)
                 engine.dispose(close=False)
 
         os.register_at_fork(after_in_child=forget)
 
+    def __init_subclass__(cls) -> None:
+        for name, method in list(vars(cls).items()):
+            if inspect.isfunction(method) and not name.startswith("_"):
+                setattr(cls, name, _again(method))
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection whose queries all see the same moment."""
-        with self._translated(), self.engine.connect() as connection, connection.begin():
+        with self._translated(), self._begun(self.engine) as connection:
             yield connection
 
     @contextmanager
@@ -156,8 +100,53 @@ class Database:
             LabError: whoever acts lacks the right; nothing is begun then.
         """
         self.person.require(right)
-        with self._translated(), self._writers.begin() as connection:
+        with self._translated(), self._begun(self._writers) as connection:
             yield connection
+            transaction = connection.info.get("detour_transaction")
+            try:
+                connection.commit()
+            except DBAPIError as error:
+                if not self.backend.lost(error) or not self._kept(transaction):
+                    raise
+
+    @contextmanager
+    def _begun(self, engine: Engine) -> Iterator[Connection]:
+        """Give a connection with an open transaction, and roll it back unless it was committed."""
+        end = time.monotonic() + BUSY_SECONDS
+        while True:
+            connection: Connection | None = None
+            try:
+                connection = engine.connect()
+                connection.begin()
+                break
+            except DBAPIError as error:
+                if connection is not None:
+                    connection.close()
+                if not self.backend.lost(error):
+                    raise
+                if time.monotonic() >= end:
+                    raise self.backend.explain(error) from error
+                time.sleep(_RETRY_S)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _kept(self, transaction: str) -> bool:
+        """Ask what became of a transaction whose commit was not acknowledged."""
+        end = time.monotonic() + BUSY_SECONDS
+        while True:
+            with self._begun(self.engine) as connection:
+                kept = self.backend.kept(connection, transaction)
+            if kept is not None:
+                return kept
+            if time.monotonic() >= end:
+                raise LabError(
+                    "It is not known whether a change was kept",
+                    f"The database went away while it committed, and has not said since (`{self.path}`).",
+                    "Look whether the change is there before you make it again.",
+                )
+            time.sleep(_RETRY_S)
 
     def acting_as(self, person: Person) -> Self:
         """Return the same catalogue in the hands of a person, with their rights; both share connections."""
@@ -182,11 +171,19 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            raise explain(error, self.path) from error
+            told = self.backend.explain(error)
+            if self.backend.lost(error):
+                told = _Lost(told.title, told.message, told.remedy)
+            raise told from error
         except StatementError as error:
             if isinstance(error.orig, TypeError | ValueError):  # an argument, not the database
                 raise error.orig from None
             raise
+
+    def faults(self) -> list[str]:
+        """Look through the whole catalogue, and return what is damaged."""
+        with self.reading() as connection:
+            return self.backend.faults(connection)
 
     def migrate(self) -> None:
         """Bring an older catalogue to this version's tables; two processes that try at once take turns."""
@@ -197,25 +194,6 @@ class Database:
         """Close every idle connection."""
         self.engine.dispose()
 
-
-def _engine(path: Path) -> Engine:
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-        json_serializer=to_json,
-        pool_size=8,
-        max_overflow=-1,
-    )
-
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, entry: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN would come too late to be IMMEDIATE
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("detour_begin", "BEGIN"))
-
-    return engine
+    def upsert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """Begin an INSERT that can say what happens to a row that is there."""
+        return postgresql.insert(table) if self.engine.dialect.name == "postgresql" else sqlite.insert(table)

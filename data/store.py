@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data import migrations
 from data.catalog import Catalog
-from data.database import revision_of
+from data.database_sqlite import revision_of
 from data.durable import sync_file, sync_folder
 from data.errors import LabError
 from data.people import Person, local_person

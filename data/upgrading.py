@@ -10,9 +10,10 @@ from typing import NamedTuple
 from sqlalchemy import text
 
 from data import migrations
+from data.backend import BUSY_SECONDS
 from data.catalog import Catalog
 from data.columns import quoted
-from data.database import BUSY_SECONDS, explain, revision_of
+from data.database_sqlite import explain, revision_of
 from data.durable import put_in_place, refused, sync_folder
 from data.errors import LabError
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from data import checkpoints, migrations
-from data.database import revision_of
+from data.database_sqlite import revision_of
 from data.errors import LabError
 from data.recovery import recover
 from data.store import open_store

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from data import migrations
 from data.catalog import Catalog
-from data.database import revision_of
+from data.database_sqlite import revision_of
 from data.errors import LabError
 from data.store import FOLDERS, Store, open_store
 from data.upgrading import former_path, roll_back
