@@ -109,6 +109,14 @@ class Desk:
             self._sinks.pop(job, None)
         return {}
 
+    def close(self) -> None:
+        """Let every run's traces go; what was answered for is on the disk."""
+        with self._lock:
+            for sink, lock, _ in self._sinks.values():
+                with lock:
+                    sink.close()
+            self._sinks.clear()
+
     def _own(self, token: TokenRow, job: int) -> str:
         """Return the study of a run that this token began."""
         row = self.store.catalog.job(job)
@@ -224,9 +232,14 @@ async def _ready(request: Request) -> Response:
     return JSONResponse({"ready": True})
 
 
-ROUTES = [
-    Route("/api/ready", _ready),
-    Route("/api/runs", _answer(lambda token, job, told: DESK.begin(token, told)), methods=["POST"]),
-    Route("/api/runs/{job:int}/rows", _answer(DESK.write), methods=["POST"]),
-    Route("/api/runs/{job:int}/end", _answer(DESK.end), methods=["POST"]),
-]
+def routes(base_path: str) -> list[Route]:
+    """Return the routes, below the path that a reverse proxy serves the lab under."""
+    base = "/" + base_path.strip("/") if base_path.strip("/") else ""
+    return [
+        Route(f"{base}/api/ready", _ready),
+        Route(
+            f"{base}/api/runs", _answer(lambda token, job, told: DESK.begin(token, told)), methods=["POST"]
+        ),
+        Route(f"{base}/api/runs/{{job:int}}/rows", _answer(DESK.write), methods=["POST"]),
+        Route(f"{base}/api/runs/{{job:int}}/end", _answer(DESK.end), methods=["POST"]),
+    ]

@@ -8,7 +8,8 @@ import streamlit as st
 
 from dashboard.callbacks import raise_failure
 from dashboard.controls import arrive
-from dashboard.lab import find_lab
+from dashboard.corner import corner
+from dashboard.lab import Lab, find_lab
 from dashboard.views import View, views
 from dashboard.welcome import welcome
 from dashboard.wording import failure
@@ -17,15 +18,19 @@ from data.errors import LabError
 HERE = Path(__file__).parent
 
 
-def show(view: View) -> None:
+def show(view: View, lab: Lab | LabError | None) -> None:
     """Show one page: title, question, view; whatever goes wrong is said in words here and nowhere else."""
     arrive(view.name)
-    with st.container(gap="xxsmall"):
-        st.title(view.title, anchor=False)
-        st.caption(view.question)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        with st.container(gap="xxsmall", width="stretch"):
+            st.title(view.title, anchor=False)
+            st.caption(view.question)
+        if isinstance(lab, Lab):
+            corner(lab)
     try:
         raise_failure()
-        lab = find_lab()
+        if isinstance(lab, LabError):
+            raise lab
         if lab is None:
             welcome()
         else:
@@ -47,11 +52,23 @@ def main() -> None:
     st.set_page_config(page_title="Detour", page_icon=str(HERE / "icon.svg"), layout="wide")
     st.html("<style>.stApp { font-variant-numeric: tabular-nums; }</style>")
     st.logo(str(HERE / "logo.svg"), size="large")
+    lab = _lab()
     pages = [
-        st.Page(partial(show, view), title=view.title, icon=view.icon, url_path=view.name, help=view.question)
+        st.Page(
+            partial(show, view, lab), title=view.title, icon=view.icon, url_path=view.name, help=view.question
+        )
         for view in views()
+        if not isinstance(lab, Lab) or lab.shows(view.name)
     ]
     st.navigation(pages, position="top").run()
+
+
+def _lab() -> Lab | LabError | None:
+    """Return the lab as whoever looks may see it, or why they may not."""
+    try:
+        return find_lab()
+    except LabError as error:
+        return error
 
 
 if __name__ == "__main__":

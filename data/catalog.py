@@ -5,6 +5,7 @@ from data.catalog_jobs import JobCatalog
 from data.catalog_people import PeopleCatalog
 from data.catalog_results import ResultCatalog, StudySnapshot
 from data.catalog_runs import RunCatalog
+from data.catalog_sharing import SharingCatalog
 from data.catalog_studies import StudyCatalog
 from data.catalog_tokens import TokenCatalog
 from data.catalog_uploads import UploadCatalog
@@ -17,9 +18,12 @@ from data.rows import (
     JobRow,
     JobStatus,
     MetricRow,
+    NoteRow,
     PersonRow,
+    ReportRow,
     RunRow,
     RunStatus,
+    SavedViewRow,
     SegmentRow,
     Source,
     StudyRow,
@@ -37,9 +41,12 @@ __all__ = [
     "JobRow",
     "JobStatus",
     "MetricRow",
+    "NoteRow",
     "PersonRow",
+    "ReportRow",
     "RunRow",
     "RunStatus",
+    "SavedViewRow",
     "SegmentRow",
     "Source",
     "StudyRow",
@@ -58,5 +65,6 @@ class Catalog(
     UploadCatalog,
     TokenCatalog,
     PeopleCatalog,
+    SharingCatalog,
 ):
     """All that a store knows besides its traces."""

@@ -30,8 +30,10 @@ def keep(store: "Store", content: bytes, name: str) -> str:
         name: of the file, for messages.
 
     Raises:
-        LabError: no safetensors, no tensor in it, a number that is not finite, too large, or a full disk.
+        LabError: no safetensors, no tensor in it, a number that is not finite, too large, or a full disk; or whoever acts
+            may change nothing.
     """
+    store.catalog.person.require("researcher")
     read(content, name)
     digest = hashlib.sha256(content).hexdigest()
     path = store.networks / f"{digest}.safetensors"

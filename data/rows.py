@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
+from urllib.parse import urlencode
 
 from data.people import Role
 
@@ -213,6 +214,51 @@ class PersonRow:
     created_at: datetime
     seen_at: datetime | None
     shut_out_at: datetime | None
+
+
+@dataclass(frozen=True)
+class SavedViewRow:
+    """A view as somebody left it; `public_at` is since when whoever has its public link sees it."""
+
+    code: str
+    person: str
+    view: str
+    study: str
+    title: str
+    parameters: dict[str, Any]
+    created_at: datetime
+    public_at: datetime | None
+
+    @property
+    def query(self) -> str:
+        """Its parameters as an address has them."""
+        return urlencode(self.parameters, doseq=True)
+
+
+@dataclass(frozen=True)
+class NoteRow:
+    """What somebody wrote about something of a study."""
+
+    id: int
+    person: str
+    study: str
+    about: str
+    text: str
+    created_at: datetime
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """Saved views with text between them: parts are `{"text": ...}` or `{"view": code}`."""
+
+    code: str
+    person: str
+    title: str
+    parts: list[dict[str, str]]
+    created_at: datetime
+    changed_at: datetime
+    deleted_at: datetime | None
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,9 @@ class SignIn:
     domains: tuple[str, ...] = _set((), "everybody with an address of these domains may sign in")
     people: tuple[str, ...] = _set((), "addresses of others who may")
     admins: tuple[str, ...] = _set((), "addresses of those who are always administrators")
+    unverified: bool = _set(
+        False, "trust addresses of a provider that does not say whether it verified them, as Microsoft's"
+    )
     role: Literal["viewer", "researcher", "admin"] = _set(
         "viewer", "role of those who come for the first time: viewer, researcher or admin"
     )
@@ -110,6 +113,9 @@ SECTIONS: dict[str, type[Any]] = {
     "limits": Limits,
     "keeping": Keeping,
 }
+
+
+_KINDS: dict[Any, str] = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -215,6 +221,10 @@ def _parsed(name: str, text: str, hint: Any, where: str) -> Any:
     """Read a setting from the environment's text."""
     if get_origin(hint) is tuple:
         return tuple(part.strip() for part in text.split(",") if part.strip())
+    if hint is bool:
+        if text.lower() not in ("true", "false"):
+            raise _wrong(name, text, "true or false", where)
+        return text.lower() == "true"
     if hint in (int, float):
         try:
             return hint(text)
@@ -235,8 +245,8 @@ def _taken(name: str, value: Any, hint: Any, where: str) -> Any:
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, hint) or isinstance(value, bool):
-        raise _wrong(name, value, {int: "a whole number", float: "a number", str: "a text"}[hint], where)
+    if not isinstance(value, hint) or isinstance(value, bool) != (hint is bool):
+        raise _wrong(name, value, _KINDS[hint], where)
     return value
 
 

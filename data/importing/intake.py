@@ -66,8 +66,10 @@ class Intake:
         Imports that nobody finished within a week are cleared away first.
 
         Raises:
-            LabError: a file is too large, or the disk is full; nothing is kept then.
+            LabError: a file is too large, the disk is full, or whoever acts may change nothing; nothing is
+                kept then.
         """
+        store.catalog.person.require("researcher")
         clear_abandoned(store)
         folder = store.uploads / secrets.token_hex(8)
         try:

@@ -63,7 +63,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
 def routes() -> list[Any]:
     """Return the routes, bound to the desk of the moment."""
     return [
-        *api.ROUTES[:1],
+        *api.routes("")[:1],
         api.Route("/api/runs", api._answer(lambda *told: api.DESK.begin(told[0], told[2])), methods=["POST"]),
         api.Route(
             "/api/runs/{job:int}/rows", api._answer(lambda *told: api.DESK.write(*told)), methods=["POST"]

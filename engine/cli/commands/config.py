@@ -41,7 +41,7 @@ def _default(name: str) -> str:
     value = getattr(getattr(found, part) if part else found, key)
     if isinstance(value, tuple):
         return str(list(value))
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return f'"{value}"' if isinstance(value, str) else str(value).lower()
 
 
 COMMAND = Command("config", "Show how this lab is set up and from where.", _arguments, _run)

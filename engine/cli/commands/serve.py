@@ -3,18 +3,21 @@
 import http.client
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import webbrowser
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 
 from data.errors import LabError
+from data.settings import settings
 from data.store import Store
 from engine.cli.command import Command, Outcome, open_lab
 from engine.jobs.worker import Stop, stop_on_signals
@@ -28,20 +31,25 @@ _GRACE_S = 20.0
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="port (default: $PORT, else the first free one from 8501)")
+    parser.add_argument("--host", help="address to listen on (default: `server.host`, else 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=int, help="port (default: `server.port`, else $PORT, else the first free from 8501)"
+    )
     parser.add_argument("--demo", action="store_true", help=f"train {_DEMO} first where it is not there yet")
     parser.add_argument("--headless", action="store_true", help="do not open a browser")
 
 
 def _run(arguments: Namespace) -> Outcome:
-    _require_loopback(arguments.host)
-    port = _port(arguments.host, arguments.port)
+    server = settings().server
+    bound = arguments.host or server.host
+    _require_guarded(bound)
+    port = _port(bound, arguments.port if arguments.port is not None else server.port or None)
     store = open_lab(arguments, create=True)
-    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
-    address = f"http://{host}:{port}"
-    with stop_on_signals() as stop, _dashboard(store, arguments.host, port) as dashboard:
-        if _ready(dashboard, arguments.host, port, stop):
+    host = f"[{bound}]" if ":" in bound else bound
+    base = server.base_path.strip("/")
+    address = server.public_url or f"http://{host}:{port}/{base}".rstrip("/")
+    with stop_on_signals() as stop, _dashboard(store, bound, port, base) as dashboard:
+        if _ready(dashboard, bound, port, base, stop):
             data = {"address": address, "store": str(store.root)}
             print(
                 json.dumps(data) if arguments.json else f"The dashboard is at {address} (Ctrl-C ends it)",
@@ -62,18 +70,33 @@ def _run(arguments: Namespace) -> Outcome:
     return Outcome("", None)
 
 
-def _require_loopback(host: str) -> None:
+def _require_guarded(host: str) -> None:
+    """Refuse early and in words what the server would refuse too."""
     try:
         private = host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         private = False
-    if not private:
+    if not private and not settings().sign_in.metadata_url:
         raise LabError(
             "Not without a sign-in",
             f"On `{host}` whoever reaches this machine could train, change and delete: there is no sign-in.",
-            "Leave --host away and reach it through a tunnel (ssh -L 8501:127.0.0.1:8501 THIS-MACHINE), or "
-            "through a web server on this machine that asks people to sign in.",
+            "Set one up (docs/running-a-lab.md), or leave --host away and reach the lab through a tunnel: "
+            "ssh -L 8501:127.0.0.1:8501 THIS-MACHINE",
         )
+
+
+def _cookie_secret(store: Store) -> str:
+    """Return what signs this lab's cookies: as configured, else made once and kept in the store."""
+    if told := settings().sign_in.cookie_secret:
+        return told
+    path = store.root / ".cookie-secret"
+    if not path.exists():
+        with tempfile.NamedTemporaryFile("w", dir=store.root, prefix=".cookie-", delete=False) as file:
+            file.write(secrets.token_urlsafe(48))
+        with suppress(FileExistsError):  # another server was first
+            os.link(file.name, path)
+        Path(file.name).unlink()
+    return path.read_text(encoding="ascii")
 
 
 def _port(host: str, asked: int | None) -> int:
@@ -111,13 +134,15 @@ def _free(host: str, port: int) -> bool:
 
 
 @contextmanager
-def _child(words: Sequence[str], store: Store, log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def _child(
+    words: Sequence[str], store: Store, log: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a Python module beside this process; it ends with the block, and gets signals from here only."""
     output = None if log is None else log.open("ab")
     process = subprocess.Popen(
         [sys.executable, "-m", *words],
         cwd=_ROOT,
-        env={**os.environ, "DETOUR_STORE": str(store.root.absolute())},
+        env={**os.environ, "DETOUR_STORE": str(store.root.absolute()), **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr.fileno() if output is None else output,
         stderr=None if output is None else subprocess.STDOUT,
@@ -138,20 +163,29 @@ def _child(words: Sequence[str], store: Store, log: Path | None = None) -> Itera
 
 
 @contextmanager
-def _dashboard(store: Store, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    words = ["streamlit", "run", "dashboard/server.py", "--server.address", host, "--server.port", str(port)]
-    words += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
-    with _child(words, store, store.logs / "dashboard.log") as process:
+def _dashboard(store: Store, host: str, port: int, base: str) -> Iterator[subprocess.Popen[bytes]]:
+    options = {
+        "server.address": host,
+        "server.port": port,
+        "server.baseUrlPath": base,
+        "server.maxUploadSize": settings().server.upload_mb,
+        "server.headless": "true",
+        "browser.gatherUsageStats": "false",
+    }
+    words = ["streamlit", "run", "dashboard/server.py"]
+    words += [f"--{name}={value}" for name, value in options.items()]
+    environment = {"STREAMLIT_SERVER_COOKIE_SECRET": _cookie_secret(store)}  # the command's words can be seen
+    with _child(words, store, store.logs / "dashboard.log", environment) as process:
         yield process
 
 
-def _ready(dashboard: subprocess.Popen[bytes], host: str, port: int, stop: Stop) -> bool:
+def _ready(dashboard: subprocess.Popen[bytes], host: str, port: int, base: str, stop: Stop) -> bool:
     """Wait until the dashboard answers; False when it ended, took too long, or this process is to stop."""
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and dashboard.poll() is None and not stop:
         connection = http.client.HTTPConnection(host, port, timeout=2)
         try:
-            connection.request("GET", "/_stcore/health")
+            connection.request("GET", f"/{base}/api/ready" if base else "/api/ready")
             if connection.getresponse().status == http.HTTPStatus.OK:
                 return True
         except (OSError, http.client.HTTPException):

@@ -278,8 +278,9 @@ class TestClick:
 def test_a_viewer_may_not_start_anything(bare, view, monkeypatch):
     from dashboard import lab as labs
     from dashboard.access import Access
+    from data.people import Person
 
-    monkeypatch.setattr(labs, "alone", lambda: Access("guest", "viewer"))
+    monkeypatch.setattr(labs, "visitor", lambda store: Access(Person("guest", "viewer")))
     app = opened(view, "Path")
     assert app.button(key="connect.path.start").disabled
 
