@@ -1,0 +1,74 @@
+"""A process that forks ones to be killed while they back up, restore or tidy a store.
+
+Reads lines of JSON `[MOMENT, WHAT, WORDS...]` and answers with the exit status.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from data.backup import back_up
+from data.restoring import restore
+from data.store import open_store
+
+
+def die_at(moment: int) -> None:
+    """Kill this process before the `moment`-th call that changes a file's name or a row."""
+    left = [moment]
+
+    def count() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **named: Any) -> Any:
+            count()
+            return function(*args, **named)
+
+        return call
+
+    for name in ("unlink", "replace", "rename"):
+        setattr(Path, name, counted(getattr(Path, name)))
+    os.fsync = counted(os.fsync)
+    shutil.rmtree = counted(shutil.rmtree)  # type: ignore[assignment]
+    event.listen(Engine, "commit", lambda _: count())
+
+
+def run(what: str, words: list[str]) -> None:
+    if what == "backup":
+        back_up(open_store(words[0]), Path(words[1]))
+    elif what == "restore":
+        restore(Path(words[0]), Path(words[1]), replace=True)
+    else:
+        raise AssertionError
+
+
+def main() -> None:
+    for line in sys.stdin:
+        moment, what, *words = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                die_at(moment)
+                run(what, words)
+                status = 0
+            finally:
+                sys.stderr.flush()
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

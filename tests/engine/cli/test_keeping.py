@@ -1,0 +1,36 @@
+"""`backup` and `restore` on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from data.store import open_store
+from engine.cli.main import main
+from tests.engine.cli.commandline import answer
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    assert main([*map(str, words)]) == 1
+    return capsys.readouterr().err
+
+
+def test_backup_and_restore(lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = answer("--store", lab, "backup", tmp_path / "backup")
+    assert made["damaged"] == made["stopped"] == []
+    assert made["copied"] == made["files"] - 1
+    assert answer("--store", lab, "backup", tmp_path / "backup")["copied"] == 0
+    done = answer("--store", tmp_path / "again", "restore", tmp_path / "backup")
+    assert (done["files"], done["bytes"], done["former"]) == (made["files"], done["bytes"], None)
+    assert "--replace" in refused(capsys, "--store", tmp_path / "again", "restore", tmp_path / "backup")
+    done = answer("--store", tmp_path / "again", "restore", tmp_path / "backup", "--replace")
+    for root in (tmp_path / "again", Path(done["former"])):
+        assert answer("--store", root, "check")["findings"] == []
+        store = open_store(root)
+        assert len(store.catalog.runs()) == 8
+        store.close()
+
+
+def test_what_to_restore_must_be_said(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["there", "--catalogue", "0001"]):
+        assert "Restore what?" in refused(capsys, "--store", lab, "restore", *words)
+    assert "There is no such catalogue" in refused(capsys, "--store", lab, "restore", "--catalogue", "0001")
