@@ -1,7 +1,7 @@
 """Turns journals into DuckDB files sorted by run and step, which never change once they have a name."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,12 @@ def seal_table(folder: Path, job: int, part: int, table: pa.Table) -> dict[str, 
     return _sealed(folder, job, part, fill)
 
 
-def merge_files(folder: Path, job: int, part: int, files: list[Path]) -> dict[str, Any]:
+def merge_files(
+    folder: Path, job: int, part: int, files: list[Path], without: Collection[int] = ()
+) -> dict[str, Any]:
     """Write the rows of several sealed files as one; columns that a file lacks are NULL for its rows.
+
+    Rows of the runs `without` are left out; at least one row must be left.
 
     Raises:
         LabError: a (run, step) stands in two files, or the disk is full; no file is left behind then.
@@ -49,13 +53,16 @@ def merge_files(folder: Path, job: int, part: int, files: list[Path]) -> dict[st
         for place, file in enumerate(files):
             connection.execute(f"ATTACH {literal(str(file))} AS old{place} (READ_ONLY)")
             for name, kind in connection.execute(
-                "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = ?",
-                [f"old{place}"],
+                "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = ? AND table_name = ?",
+                [f"old{place}", TABLE],
             ).fetchall():
                 columns[name] = "DOUBLE" if "DOUBLE" in (kind, columns.get(name)) else kind
         _create(connection, list(columns.items()))
         union = " UNION ALL BY NAME ".join(f"SELECT * FROM old{place}.{TABLE}" for place in range(len(files)))
-        connection.execute(f"INSERT INTO aside.{TABLE} BY NAME SELECT * FROM ({union}) ORDER BY run, step")
+        where = f" WHERE run NOT IN ({', '.join(str(int(run)) for run in without)})" if without else ""
+        connection.execute(
+            f"INSERT INTO aside.{TABLE} BY NAME SELECT * FROM ({union}){where} ORDER BY run, step"
+        )
 
     return _sealed(folder, job, part, fill)
 
