@@ -53,7 +53,8 @@ def merge_files(
         for place, file in enumerate(files):
             connection.execute(f"ATTACH {literal(str(file))} AS old{place} (READ_ONLY)")
             for name, kind in connection.execute(
-                "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = ? AND table_name = ?",
+                "SELECT column_name, data_type FROM duckdb_columns() "
+                "WHERE database_name = ? AND table_name = ?",
                 [f"old{place}", TABLE],
             ).fetchall():
                 columns[name] = "DOUBLE" if "DOUBLE" in (kind, columns.get(name)) else kind
