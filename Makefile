@@ -7,7 +7,7 @@ run: .venv/.ready
 	@$(PY) -m engine serve --demo
 
 test: .venv/.ready-dev browser
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(CATALOGUE),--catalogue $(CATALOGUE)) $(PYTEST)
 
 check: .venv/.ready-dev
 	$(PY) -m ruff format --check .

@@ -13,9 +13,6 @@ from data.errors import LabError
 BUSY_SECONDS = 60
 """How long a writer waits for the others, or for a database that restarts, before it gives up."""
 
-WRITING = {"detour_writing": True}
-"""Execution options of a transaction that writes: writers take turns from its beginning to its end."""
-
 
 class Backend(Protocol):
     """A database with one catalogue in it; every file of ``data.database_*`` is one.
@@ -26,8 +23,8 @@ class Backend(Protocol):
 
     path: Path
 
-    def engine(self) -> Engine:
-        """Make the engine; its transactions read one moment, or with `WRITING` take turns."""
+    def engines(self) -> tuple[Engine, Engine]:
+        """Make two engines on one pool: transactions of one see one moment, those of the other take turns."""
 
     def revision(self) -> str:
         """Return the catalogue's Alembic revision and change nothing.

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.pool import Pool
 
 from data import migrations, tables
-from data.backend import BUSY_SECONDS, WRITING, Backend
+from data.backend import BUSY_SECONDS, Backend
 from data.database_sqlite import SQLite
 from data.errors import LabError
 from data.people import Person, Right, local_person
@@ -68,8 +68,7 @@ class Database:
         self.backend: Backend = SQLite(where) if isinstance(where, Path) else where
         self.path = self.backend.path
         self.person = local_person()
-        self.engine = self.backend.engine()
-        self._writers = self.engine.execution_options(**WRITING)
+        self.engine, self._writers = self.backend.engines()
         # A forked child must neither use nor close its parent's connections: the locks belong to the process.
         reference = weakref.ref(self.engine)
 
@@ -102,7 +101,7 @@ class Database:
         self.person.require(right)
         with self._translated(), self._begun(self._writers) as connection:
             yield connection
-            transaction = connection.info.get("detour_transaction")
+            transaction = str(connection.info.get("detour_transaction"))
             try:
                 connection.commit()
             except DBAPIError as error:

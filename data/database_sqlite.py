@@ -22,8 +22,8 @@ class SQLite:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def engine(self) -> Engine:
-        """Make the engine."""
+    def engines(self) -> tuple[Engine, Engine]:
+        """Make the engines to read and to write with."""
         engine = create_engine(
             URL.create("sqlite", database=str(self.path)),
             connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
@@ -44,7 +44,7 @@ class SQLite:
             writing = connection.get_execution_options().get("detour_writing")
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
-        return engine
+        return engine, engine.execution_options(detour_writing=True)
 
     def revision(self) -> str:
         """Return the revision; see `revision_of`."""

@@ -1,13 +1,16 @@
 """A lab's folder: where it is, how it is made and opened, what lies where."""
 
+import json
 import os
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from data import migrations
+from data.backend import Backend
 from data.catalog import Catalog
-from data.database_sqlite import revision_of
+from data.database_sqlite import SQLite
 from data.durable import sync_file, sync_folder
 from data.errors import LabError
 from data.people import Person, local_person
@@ -16,6 +19,11 @@ from data.traces import Traces
 from data.upgrading import upgrade
 
 CATALOG = "catalog.sqlite"
+"""The catalogue, where it is a file."""
+POINTER = "catalog.json"
+"""Names the schema of the catalogue, where it is in a database."""
+MARK = "backup.lock"
+"""Marks a folder as a backup's, whose catalogue is a file whatever the configuration says."""
 FOLDERS = ("journals", "traces", "checkpoints", "analyses", "networks", "uploads", "logs")
 
 
@@ -89,12 +97,20 @@ def locate(explicit: str | None = None) -> Path:
     return Path(where)
 
 
+def catalogue_file(root: Path) -> Path | None:
+    """Return the file in a folder that is a store's catalogue or names it; None where there is no store."""
+    return next((root / name for name in (CATALOG, POINTER) if (root / name).exists()), None)
+
+
 def open_store(root: str | Path, create: bool = False) -> Store:
     """Open the store at `root`; with `create`, make it first where there is none.
 
+    A new store has its catalogue where the configuration says, and stays with it.
+
     Raises:
         LabError: `root` is a file, does not exist, holds no catalogue, cannot be written, or was made by a
-            newer version; the disk is full; the catalogue is damaged. Nothing is changed then.
+            newer version or for another catalogue; the disk is full; the catalogue is damaged or cannot be
+            reached. Nothing is changed then.
     """
     root = Path(root).expanduser().absolute()
     if root.exists() and not root.is_dir():
@@ -103,24 +119,25 @@ def open_store(root: str | Path, create: bool = False) -> Store:
             f"`{root}` is a file.",
             "Name a folder with --store or DETOUR_STORE.",
         )
-    path = root / CATALOG
-    if not path.exists():
+    path = catalogue_file(root)
+    if path is None:
         if not create:
             raise LabError(
                 "There is no store here",
-                f"`{root}` holds no catalogue (`{CATALOG}`).",
+                f"`{root}` holds no catalogue (`{CATALOG}` or `{POINTER}`).",
                 "Train a study to make one, or name another folder with --store or DETOUR_STORE.",
             )
-        _create(root)
-    _require_writable(root)
-    revision = revision_of(path)
+        path = _create(root)
+    _require_writable(root, path)
+    backend = _backend(path)
+    revision = backend.revision()
     if revision not in migrations.KNOWN:
         raise LabError(
             "The store was made by a newer version",
             f"`{path}` has revision `{revision}`; this version reads up to `{migrations.HEAD}`.",
             "Update Detour and open the store again.",
         )
-    catalog = Catalog(path)
+    catalog = Catalog(backend)
     if revision != migrations.HEAD:
         upgrade(catalog)
     try:
@@ -131,9 +148,35 @@ def open_store(root: str | Path, create: bool = False) -> Store:
     return Store(root, catalog, Traces(root, catalog))
 
 
-def _require_writable(root: Path) -> None:
+def _backend(path: Path) -> Backend:
+    """Return the database of the catalogue that a file in a store's folder is or names.
+
+    Raises:
+        LabError: the configuration names another kind.
+    """
+    url = settings().catalogue
+    if path.name == CATALOG:
+        if url and not path.with_name(MARK).exists():
+            raise LabError(
+                "The store was made without a database",
+                f"Its catalogue is the file `{path}`; `catalogue` in the configuration names a database.",
+                "Unset it for this store; to move it there, back it up and restore it into a new folder.",
+            )
+        return SQLite(path)
+    if not url:
+        raise LabError(
+            "The store's catalogue is in a database",
+            f"`{path}` names its schema; `catalogue` in the configuration names no database.",
+            "Set it, or $DETOUR_CATALOGUE, to the database with which the store was made.",
+        )
+    from data.database_postgresql import PostgreSQL, named_schema  # an extra, as its driver is
+
+    return PostgreSQL(url, named_schema(path), path)
+
+
+def _require_writable(root: Path, catalogue: Path) -> None:
     # Even a reader of a WAL catalogue writes its shared-memory index, so a read-only folder cannot be opened.
-    for path in (root, root / CATALOG):
+    for path in (root, catalogue) if catalogue.name == CATALOG else (root,):
         if not os.access(path, os.R_OK | os.W_OK):
             raise LabError(
                 "The store cannot be written",
@@ -142,10 +185,10 @@ def _require_writable(root: Path) -> None:
             )
 
 
-def _create(root: Path) -> None:
+def _create(root: Path) -> Path:
     """Make the catalogue aside and link it into place: one of several creators wins, none sees half of it."""
+    url = settings().catalogue
     made: list[Path] = []
-    aside: Path | None = None
     try:
         for folder in reversed([root, *root.parents]):
             if not folder.exists():
@@ -154,19 +197,41 @@ def _create(root: Path) -> None:
         handle, name = tempfile.mkstemp(prefix=".catalog-", suffix=".tmp", dir=root)
         os.close(handle)
         aside = Path(name)
-        catalog = Catalog(aside)
         try:
-            catalog.migrate()
+            return _in_database(aside, root / POINTER, url) if url else _in_file(aside, root / CATALOG)
         finally:
-            catalog.close()
-        _put_in_place(aside, root / CATALOG)
+            _forget(aside)
     except (OSError, LabError) as error:
-        _forget(aside)
         for folder in reversed(made):
             if not any(folder.iterdir()):
                 folder.rmdir()
         raise (error if isinstance(error, LabError) else _unusable(root, error)) from error
-    _forget(aside)
+
+
+def _in_file(aside: Path, path: Path) -> Path:
+    with closing(Catalog(aside)) as catalog:
+        catalog.migrate()
+    _put_in_place(aside, path)
+    return path
+
+
+def _in_database(aside: Path, path: Path, url: str) -> Path:
+    from data.database_postgresql import PostgreSQL, named_schema, new_schema
+
+    home = PostgreSQL(url, new_schema(), aside)
+    home.make()
+    try:
+        with closing(Catalog(home)) as catalog:
+            catalog.migrate()
+        aside.write_text(json.dumps({"schema": home.schema}), encoding="utf-8")
+        aside.chmod(0o644)
+        _put_in_place(aside, path)
+    except BaseException:
+        home.drop()
+        raise
+    if named_schema(path) != home.schema:  # another process made the same store a moment earlier
+        home.drop()
+    return path
 
 
 def _put_in_place(aside: Path, path: Path) -> None:
@@ -181,10 +246,9 @@ def _put_in_place(aside: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def _forget(aside: Path | None) -> None:
-    if aside is not None:
-        for path in (aside, Path(f"{aside}-wal"), Path(f"{aside}-shm")):
-            path.unlink(missing_ok=True)
+def _forget(aside: Path) -> None:
+    for path in (aside, Path(f"{aside}-wal"), Path(f"{aside}-shm")):
+        path.unlink(missing_ok=True)
 
 
 def _unusable(root: Path, error: OSError) -> LabError:

@@ -13,7 +13,7 @@ from data import migrations
 from data.backend import BUSY_SECONDS
 from data.catalog import Catalog
 from data.columns import quoted
-from data.database_sqlite import explain, revision_of
+from data.database_sqlite import SQLite, explain, revision_of
 from data.durable import put_in_place, refused, sync_folder
 from data.errors import LabError
 
@@ -36,7 +36,8 @@ def upgrade(catalog: Catalog) -> None:
     """Bring an older catalogue to this version's tables, and keep the former beside it.
 
     `catalog-<revision>.sqlite` is what `catalog.sqlite` was: the former version opens the store again once
-    it has that name. Two processes that try at once take turns.
+    it has that name. Two processes that try at once take turns. Of a catalogue in a database nothing is kept:
+    whoever keeps that database keeps backups of it.
 
     Raises:
         LabError: the disk is full or refuses; nothing is changed then.
@@ -44,7 +45,8 @@ def upgrade(catalog: Catalog) -> None:
     with catalog.writing("machine") as connection:
         former = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
         if former != migrations.HEAD:
-            _keep(catalog.path, former_path(catalog.path, former))
+            if isinstance(catalog.backend, SQLite):
+                _keep(catalog.path, former_path(catalog.path, former))
             migrations.upgrade(connection)
 
 

@@ -9,6 +9,8 @@ import jaxtyping
 import pytest
 from hypothesis import settings
 
+from tests.postgresql import server
+
 # How long an example takes is a matter of the machine. Where CI is set, Hypothesis repeats the same examples.
 settings.register_profile("lab", deadline=None)
 settings.load_profile("lab")
@@ -50,6 +52,42 @@ def _checked_at_first(function: Any = None, *, typechecker: Any) -> Any:
 
 
 jaxtyping.jaxtyped = _checked_at_first
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--catalogue",
+        choices=["sqlite", "postgresql"],
+        default="sqlite",
+        help="what the catalogue of every store is in that the tests make",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ.pop("DETOUR_CATALOGUE", None)
+    if config.getoption("--catalogue") == "postgresql" and (
+        hasattr(config, "workerinput") or not config.getoption("numprocesses", None)
+    ):
+        os.environ["DETOUR_CATALOGUE"] = server().url  # each store makes a schema of its own
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marked = metafunc.definition.get_closest_marker("both_catalogues")
+    if marked and metafunc.config.getoption("--catalogue") == "sqlite":
+        metafunc.parametrize("catalogue", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def catalogue(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return what the catalogue of this test is in, and have its stores made so."""
+    chosen = getattr(request, "param", request.config.getoption("--catalogue"))
+    if request.node.get_closest_marker("sqlite"):
+        chosen = "sqlite"
+    if chosen == "postgresql":
+        monkeypatch.setenv("DETOUR_CATALOGUE", server().url)
+    else:
+        monkeypatch.delenv("DETOUR_CATALOGUE", raising=False)
+    return str(chosen)
 
 
 def pytest_runtest_logstart() -> None:

@@ -22,10 +22,17 @@ from data.catalog_jobs import Process
 from data.errors import LabError
 from tests.data.conftest import Lab
 
+pytestmark = pytest.mark.both_catalogues
+
 
 def test_migrations_lead_to_the_tables_of_the_code(lab: Lab) -> None:
-    with lab.catalog.reading() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
+    with lab.catalog.writing("machine") as connection:
+        same = {"compare_type": connection.dialect.name == "sqlite"}  # elsewhere they are as wide as needed
+        assert compare_metadata(MigrationContext.configure(connection, opts=same), tables.metadata) == []
+        tables.metadata.drop_all(connection)
+        connection.exec_driver_sql("DROP TABLE alembic_version")
+        migrations.follow(connection)
+        assert compare_metadata(MigrationContext.configure(connection, opts=same), tables.metadata) == []
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.set_main_option("path_separator", "os")
@@ -72,12 +79,9 @@ def test_metrics_keep_their_order(lab: Lab) -> None:
 
 
 def test_a_job_from_queue_to_end(lab: Lab) -> None:
-    assert lab.catalog.next_job() is None
     first, second = lab.job(), lab.job("other", "fit")
-    assert lab.catalog.next_job() == first
     assert lab.catalog.claim_job(first, 12, 34.5, "host")
     assert not lab.catalog.claim_job(first, 13, 34.5, "host")
-    assert lab.catalog.next_job() == second
     assert lab.catalog.heartbeat(first, 3, 10, 1.5, "going") is False
     lab.catalog.request_stop(first)
     assert lab.catalog.heartbeat(first, 4, 10, None, "going") is True
@@ -137,7 +141,6 @@ def test_a_job_ends_and_goes_on(lab: Lab) -> None:
     row = catalog.job(job)
     assert (row.status, row.error, row.result, row.finished_at, row.started_at) == ("queued", *[None] * 4)
     assert (row.pid, row.stop_requested, row.step, row.steps) == (None, False, 3, 10)
-    assert catalog.next_job() == job
     catalog.request_stop(job)
     assert catalog.job(job).status == "stopped"
     assert catalog.requeue_job(job, Process(7, 8.5, "here"))
@@ -151,7 +154,6 @@ def test_a_job_ends_and_goes_on(lab: Lab) -> None:
     assert not catalog.requeue_job(job)
     begun = catalog.create_job("fit", "study", {}, Process(1, 2.5, "here"))
     assert (begun.status, begun.pid) == ("running", 1)
-    assert catalog.next_job() not in (job, begun.id)
     queued = catalog.create_job("fit", "study", {}).id
     catalog.note_process(queued, Process(9, 9.0, "there"))
     assert (catalog.job(queued).status, catalog.job(queued).pid) == ("queued", 9)
