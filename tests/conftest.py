@@ -19,6 +19,8 @@ settings.load_profile("lab")
 # on few cores slow each other down more than tenfold.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# A job that a test leaves in a queue is left there; a test that wants it started says "process".
+os.environ["DETOUR_JOBS_RUNNER"] = "worker"
 
 # Types and shapes of the first calls of every function in every test are checked; of inner functions that are
 # called thousands of times, checking all took half of the time of the tests of `engine.connectivity`.

@@ -8,6 +8,7 @@ from data.rows import JobRow
 from data.store import Store
 from engine.cli.bar import bar
 from engine.cli.command import Outcome
+from engine.jobs import queue
 from engine.jobs.progress import duration
 from engine.jobs.worker import carry_out, me, stop_on_signals
 
@@ -42,3 +43,16 @@ def foreground(store: Store, begin: Callable[[Process], JobRow]) -> Outcome:
     if job.status == "done":
         return Outcome(text, data)
     return Outcome(f"{text}\nGo on with: python -m engine resume {job.id}", data, 130)
+
+
+def queued(store: Store, id: int) -> Outcome:
+    """Say where a job stands that was queued and is no longer this process's business."""
+    job, line = store.catalog.job(id), queue.line(store)
+    place = next((number for number, one in enumerate(line, 1) if one.job.id == id), None)
+    text = f"Job {id} ({job.kind} {job.study}) "
+    if place is None:
+        text += "begins now."
+    else:
+        text += f"is number {place} in the queue: {line[place - 1].why or 'it waits for a worker'}."
+    text += "\nSee `python -m engine jobs`."
+    return Outcome(text, {"job": id, "study": job.study, "status": job.status, "position": place})

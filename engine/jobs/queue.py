@@ -3,37 +3,32 @@
 import logging
 import os
 import socket
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from data.catalog_jobs import Process
 from data.errors import LabError
+from data.queueing import Waiting
 from data.recovery import JobLock, recover
 from data.rows import JobKind, JobRow, JobStatus, RunStatus
+from data.settings import FILE, settings
 from data.store import Store
+from engine.jobs import launching
+from engine.jobs.capacity import capacity, environment
+from engine.jobs.limits import require_storage
+from engine.jobs.processes import alive, me
+from engine.jobs.request import Request, require_space
+from engine.studies import study as defined
 
 log = logging.getLogger(__name__)
-
-ROOT = Path(__file__).resolve().parents[2]
-
-# A process id is used again by the system, so a process is known by its id and its start, which the kernel
-# rounds and the clock's corrections shift a little.
-_START_TOLERANCE_S = 2.0
 
 # A training tells how far it is after every stretch, of seconds as a rule.
 _SILENCE = timedelta(minutes=10)
 
-# Handles of the workers that this process started: polling them is what clears them away once they end.
-_started: dict[int, subprocess.Popen[bytes]] = {}
-
 
 def submit(store: Store, kind: JobKind, study: str, spec: dict[str, Any]) -> int:
-    """Queue a job and start a process of its own for it, which outlives this one.
+    """Queue a job; where it may begin, start a process of its own for it, which outlives this one.
 
     Args:
         store: where the job is written down and works.
@@ -43,31 +38,92 @@ def submit(store: Store, kind: JobKind, study: str, spec: dict[str, Any]) -> int
 
     Returns:
         The job's number.
+
+    Raises:
+        LabError: whoever asks may not, or has as much as they may.
     """
+    require_storage(store)
+    if kind == "train" and not spec.get("arms") and "study" in spec:
+        spec = {**spec, "arms": [arm.name for arm in defined(spec["study"]).arms]}
     job = store.catalog.create_job(kind, study, spec)
-    _start(store, job.id)
+    pump(store)
     return job.id
 
 
-def resume(store: Store, id: int) -> None:
-    """Queue a stopped or failed training again and start a process for it, which goes on where it stood.
+def submit_training(store: Store, wanted: Request) -> int:
+    """Write a study down and queue its training; return the job's number.
 
     Raises:
-        LabError: there is no such job, or none that could go on; nothing is changed then.
+        LabError: the disk has no room for it, whoever asks may not, or has as much as they may.
+    """
+    require_space(wanted, store.root)
+    study = wanted.study
+    store.catalog.save_study(study.name, study.title, study.claim, study.config(), "engine")
+    return submit(store, "train", study.name, wanted.spec)
+
+
+def resume(store: Store, id: int) -> None:
+    """Queue a stopped or failed training again; it goes on where it stood.
+
+    Raises:
+        LabError: there is no such job, or none that could go on, or whoever asks may not; nothing is changed
+            then.
     """
     reap(store)
     requeue(store, id)
-    _start(store, id)
+    pump(store)
 
 
-def requeue(store: Store, id: int, process: Process | None = None) -> JobRow:
+def pump(store: Store, at_once: int | None = None, **more: str) -> list[tuple[int, Process | None]]:
+    """Start a process for every queued job that may begin on this machine now.
+
+    Args:
+        store: where the queue is.
+        at_once: set by a `worker`, which starts jobs where nobody else does: how many may run here at once.
+        more: variables for the processes.
+
+    Returns:
+        The jobs that were started, each with its process where it is one of this machine.
+    """
+    if settings().jobs.runner == "worker" and at_once is None:
+        return []
+    catalog, started = store.machine.catalog, []
+    while (job := catalog.take_next(me(), capacity(at_once))) is not None:
+        process = launching.launch(store, job.id, {**_configuration(), **environment(job.gpu), **more})
+        if process is not None:
+            catalog.note_process(job.id, process)
+        started.append((job.id, process))
+    return started
+
+
+def _configuration() -> dict[str, str]:
+    """Return where the configuration is: a job's process stands in another folder."""
+    path = Path(os.environ.get("DETOUR_CONFIG") or FILE).absolute()
+    return {"DETOUR_CONFIG": str(path)} if path.exists() else {}
+
+
+def tend(store: Store) -> list[int]:
+    """Mark jobs whose process is gone, then start what may begin; return the jobs that were marked."""
+    marked = reap(store)
+    pump(store)
+    return marked
+
+
+def line(store: Store) -> list[Waiting]:
+    """Return the jobs that nobody has taken, in the order in which they go, and what each waits for."""
+    return store.catalog.waiting(socket.gethostname(), capacity())
+
+
+def requeue(store: Store, id: int, process: Process | None = None, gpu: int | None = None) -> JobRow:
     """Queue a stopped or failed training again, or let `process` have it at once; its log keeps how it ended.
 
     Raises:
-        LabError: there is no such job, or none that could go on; nothing is changed then.
+        LabError: there is no such job, or none that could go on, or whoever asks may not; nothing is changed
+            then.
     """
     before = require_ended(store, id)
-    while not store.catalog.requeue_job(id, process):
+    require_storage(store)
+    while not store.catalog.requeue_job(id, process, gpu):
         before = require_ended(store, id)  # says what became of it since
     ended = f"was {before.status} at {before.step:,} of {before.steps:,} steps"
     if before.error is not None:
@@ -91,27 +147,6 @@ def require_ended(store: Store, id: int) -> JobRow:
     if job.status not in ("stopped", "failed"):
         raise LabError("The job has not ended", told, "Wait for it, or cancel it first.")
     return job
-
-
-def _start(store: Store, id: int) -> None:
-    """Start a process that takes a queued job and outlives this one."""
-    store.logs.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "engine", "worker", "--job", str(id)]
-    with (store.logs / f"{id}.log").open("ab") as log:
-        process = _started[id] = subprocess.Popen(
-            [*command, "--store", str(store.root.absolute())],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        began = psutil.Process(process.pid).create_time()
-    except psutil.NoSuchProcess:  # it ended, and another thread has cleared it away
-        began = 0.0
-    store.machine.catalog.note_process(id, Process(process.pid, began, socket.gethostname()))
 
 
 def _say(store: Store, id: int, text: str) -> None:
@@ -139,27 +174,27 @@ def stop(store: Store, id: int) -> None:
 def reap(store: Store) -> list[int]:
     """Mark jobs of this machine whose process is gone as stopped, and seal the rows they left.
 
-    A queued job has a process when one was started to take it. A training of another machine, or of this
-    one under a former name, counts as gone when it has long been silent and nobody holds its traces; of other
-    jobs elsewhere nothing here can tell whether their processes live.
+    A queued job that was kept for a process waits again when that is gone. A training of another machine, or
+    of this one under a former name, counts as gone when it has long been silent and nobody holds its traces;
+    of other jobs elsewhere nothing here can tell whether their processes live.
 
     Returns:
         The jobs that were marked.
     """
     store = store.machine
-    for id, process in list(_started.items()):
-        if process.poll() is not None:
-            del _started[id]
+    launching.clear_away()
     here = socket.gethostname()
     jobs = {job.id: job for job in store.catalog.jobs()}
     gone = [
         job
         for job in jobs.values()
         if job.status in ("queued", "running")
-        and (not _alive(job.pid, job.process_started) if job.host == here else _silent(store, job))
+        and (not alive(job.pid, job.process_started) if job.host == here else _silent(store, job))
     ]
     marked = []
     for job in gone:
+        if job.status == "queued" and store.catalog.release_job(job.id, job.pid):
+            continue
         rest = f"Have the rest with `python -m engine resume {job.id}`." if job.kind == "train" else ""
         error = LabError(
             "The job's process is gone",
@@ -198,24 +233,12 @@ def seal(store: Store, id: int) -> None:
 
 def _silent(store: Store, job: JobRow) -> bool:
     """Whether a training elsewhere has said nothing for long and does not hold its traces either."""
-    if job.kind != "train" or job.heartbeat_at is None or datetime.now(UTC) - job.heartbeat_at < _SILENCE:
+    if job.heartbeat_at is None or datetime.now(UTC) - job.heartbeat_at < _SILENCE:
         return False
+    if job.status == "queued" or job.kind != "train":
+        return job.status == "queued"  # kept for a process that never came
     try:
         JobLock(store.journals / str(job.id)).release()
     except LabError:
         return False
     return True
-
-
-def _alive(pid: int | None, started: float | None) -> bool:
-    """Whether the process of that id and start (seconds since the epoch) still runs."""
-    if pid is None or started is None:
-        return False
-    try:
-        process = psutil.Process(pid)
-        same = abs(float(process.create_time()) - started) < _START_TOLERANCE_S
-        return same and bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:  # another user's process, so one that lives
-        return True

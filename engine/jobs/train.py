@@ -146,7 +146,7 @@ class _Training:
                 f"Job {self._job} was begun with {len(rows)} runs that are not those of its specification.",
                 "Train the study again; the rows that are there stay.",
             )
-        unfinished = [row.id for row in rows if row.status in ("stopped", "failed")]
+        unfinished = [row.id for row in rows if row.status in ("queued", "stopped", "failed")]
         self._store.catalog.update_runs(
             {"id": id, "status": "running", "finished_at": None} for id in unfinished
         )

@@ -132,7 +132,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path],
             command = [sys.executable, "-m", "streamlit", "run", str(SERVER), "--server.port", str(port)]
             with log:
                 process = subprocess.Popen(
-                    command, cwd=ROOT, env={**os.environ, "DETOUR_STORE": str(root)}, stdout=log, stderr=log
+                    command, cwd=ROOT, env={**os.environ, "DETOUR_STORE": str(root), "DETOUR_JOBS_RUNNER": "process"}, stdout=log, stderr=log
                 )
             started[root] = (process, address)
             _wait(address, process)

@@ -13,6 +13,7 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> Outcome:
     store = open_lab(arguments)
     queue.stop(store, arguments.job)
+    queue.pump(store)
     job = store.catalog.job(arguments.job)
     if job.status == "stopped":
         text = f"Job {job.id} was queued and will not run."

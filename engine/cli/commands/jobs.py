@@ -22,47 +22,61 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(arguments: Namespace) -> Outcome:
     store = open_lab(arguments)
+    queue.pump(store)
     shown = ""
     while arguments.watch and any(job.status in ("queued", "running") for job in store.catalog.jobs()):
-        text = _text(store.catalog.jobs())
+        text = _text(store)
         if text != shown and not arguments.json:
             _redraw(text, shown)
             shown = text
         time.sleep(_EVERY_S)
-        queue.reap(store)
+        queue.tend(store)
     if shown and sys.stdout.isatty():
         _erase(shown)
     return _outcome(store)
 
 
 def _outcome(store: Store) -> Outcome:
+    places = _places(store)
+    return Outcome(_text(store), [_data(job, places.get(job.id)) for job in store.catalog.jobs()])
+
+
+def _places(store: Store) -> dict[int, int]:
+    return {one.job.id: number for number, one in enumerate(queue.line(store), 1)}
+
+
+def _text(store: Store) -> str:
     jobs = store.catalog.jobs()
-    return Outcome(_text(jobs), [_data(job) for job in jobs])
-
-
-def _text(jobs: list[JobRow]) -> str:
     if not jobs:
         return "No job yet. `python -m engine train STUDY` starts one."
+    waiting = {
+        one.job.id: f"number {number} in the queue" + (f": {one.why}" if one.why else "")
+        for number, one in enumerate(queue.line(store), 1)
+    }
     rows = [
         (
             job.id,
             job.kind,
             job.study,
+            job.person,
             job.status,
             f"{job.step:,}/{job.steps:,}",
-            job.error["title"] if job.error else job.message,
+            waiting.get(job.id) or (job.error["title"] if job.error else job.message),
         )
         for job in jobs
     ]
-    return table(("job", "kind", "study", "status", "steps", "message"), rows)
+    return table(("job", "kind", "study", "person", "status", "steps", "message"), rows)
 
 
-def _data(job: JobRow) -> dict[str, Any]:
+def _data(job: JobRow, position: int | None) -> dict[str, Any]:
     return {
         "job": job.id,
         "kind": job.kind,
         "study": job.study,
+        "person": job.person,
         "status": job.status,
+        "position": position,
+        "gpu": job.gpu,
         "step": job.step,
         "steps": job.steps,
         "rate": job.rate,

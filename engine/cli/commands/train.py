@@ -5,7 +5,9 @@ from argparse import ArgumentParser, Namespace
 from data.errors import LabError
 from data.store import locate
 from engine.cli.command import Command, Outcome, names, open_lab
-from engine.cli.foreground import foreground
+from engine.cli.foreground import foreground, queued
+from engine.jobs import queue
+from engine.jobs.capacity import see_free_gpu
 from engine.jobs.request import CHECKPOINT_SECONDS, request, require_space
 
 
@@ -37,6 +39,7 @@ def _arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="let torch compile the training step first: half a minute that long trainings win back",
     )
+    parser.add_argument("--queue", action="store_true", help="queue it and return; it begins in its turn")
 
 
 def _run(arguments: Namespace) -> Outcome:
@@ -49,16 +52,20 @@ def _run(arguments: Namespace) -> Outcome:
         arguments.checkpoint_seconds,
         arguments.compile,
     )
+    root = locate(arguments.store)
+    gpu = None if arguments.queue else see_free_gpu(root, wanted.spec)
     # With torch, which the other commands do without.
     from engine.jobs.declaration import require_same
     from engine.training.readiness import require_trainable
 
     require_trainable(wanted.study, wanted.arms, wanted.device, wanted.compiled, len(wanted.seeds))
-    require_space(wanted, locate(arguments.store))
+    require_space(wanted, root)
     store = open_lab(arguments, create=True)
     require_same(store, wanted.study)
+    if arguments.queue:
+        return queued(store, queue.submit_training(store, wanted))
     name, spec = wanted.study.name, wanted.spec
-    return foreground(store, lambda process: store.catalog.create_job("train", name, spec, process))
+    return foreground(store, lambda process: store.catalog.create_job("train", name, spec, process, gpu))
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:

@@ -219,7 +219,7 @@ def test_a_training_that_failed_before_it_had_runs_says_why_until_it_is_trained_
 def test_a_training_that_went_on_elsewhere_meanwhile_is_not_resumed_twice(lab, view, monkeypatch):
     root = lab("running")
     job = stopped(root)
-    monkeypatch.setattr(queue, "_start", lambda store, id: pytest.fail("started twice"))
+    monkeypatch.setattr(queue, "pump", lambda store: pytest.fail("started twice"))
     app = view("studies")
     store = open_store(root)
     store.catalog.requeue_job(job)

@@ -23,5 +23,5 @@ def test_a_worker_runs_what_is_queued_and_ends_on_a_signal(tmp_path: Path) -> No
         process.kill()
     assert store.catalog.job(good).status == "done"
     assert store.catalog.job(bad).status == "failed"
-    assert (process.returncode, out) == (0, "Ran 2 jobs.\n"), err
+    assert (process.returncode, out) == (0, "Started 2 jobs.\n"), err
     store.close()

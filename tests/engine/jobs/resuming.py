@@ -75,6 +75,8 @@ def go_on(store: Store, id: int, progress: Callable[[int], bool]) -> str:
     """Work at a job in this process until it ends, and return how."""
 
     class Beat:
+        time_is_up = False
+
         def __init__(self, *_: object) -> None:
             pass
 

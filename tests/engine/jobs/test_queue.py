@@ -14,16 +14,22 @@ import pytest
 from sqlalchemy import update
 
 from data import tables
+from data.catalog_jobs import STARTS
 from data.errors import LabError
 from data.journal import read_journal
 from data.recovery import JobLock
 from data.store import Store
 from data.traces import TraceWriter
-from engine.jobs import queue
+from engine.jobs import launching, queue
 from engine.jobs.request import request
 from tests.engine.forking import Forked
 
 ENDED = ("done", "failed", "stopped")
+
+
+@pytest.fixture(autouse=True)
+def _processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DETOUR_JOBS_RUNNER", "process")
 
 
 @pytest.fixture
@@ -34,7 +40,7 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
         assert command[:3] == [sys.executable, "-m", "engine"]
         return Forked(command[3:], env, Path(stdout.name))
 
-    monkeypatch.setattr(queue.subprocess, "Popen", begin)
+    monkeypatch.setattr(launching.subprocess, "Popen", begin)
 
 
 def wait_for(store: Store, id: int, *statuses: str) -> str:
@@ -63,20 +69,20 @@ def claim(store: Store, pid: int, started: float, host: str) -> int:
 def test_a_submitted_job_runs_in_a_process_of_its_own(store: Store) -> None:
     wanted = request("digits-shuffling", {"epochs": "1"}, ["SS"], "1")
     id = queue.submit(store, "train", wanted.study.name, wanted.spec)
-    process = queue._started[id]
+    process = launching._started[id]
     assert wait_for(store, id, *ENDED) == "done", (store.logs / f"{id}.log").read_text()
     assert process.wait(30) == 0
     assert store.catalog.job(id).pid == process.pid != os.getpid()
     assert store.traces.count(wanted.study.name) == wanted.study.steps + 1
     assert queue.reap(store) == []
-    assert id not in queue._started
+    assert id not in launching._started
 
 
 @pytest.mark.slow
 def test_a_killed_job_is_marked_and_its_rows_are_kept(store: Store, forked: None) -> None:
     wanted = request("digits-shuffling", {"epochs": "100000"}, ["SS"], "2")
     id = queue.submit(store, "train", wanted.study.name, wanted.spec)
-    process = queue._started[id]
+    process = launching._started[id]
     try:
         wait_for(store, id, "running", *ENDED)
         deadline = time.monotonic() + 60
@@ -99,7 +105,7 @@ def test_a_killed_job_is_marked_and_its_rows_are_kept(store: Store, forked: None
 def test_a_stopped_job_keeps_its_rows_and_says_so(store: Store, forked: None) -> None:
     wanted = request("digits-shuffling", {"epochs": "100000"}, ["SS"], "2")
     id = queue.submit(store, "train", wanted.study.name, wanted.spec)
-    process = queue._started[id]
+    process = launching._started[id]
     try:
         wait_for(store, id, "running", *ENDED)
         queue.stop(store, id)
@@ -122,7 +128,7 @@ def test_a_queued_job_stops_at_once(store: Store) -> None:
 def test_a_killed_training_is_resumed_in_a_process_of_its_own(store: Store, forked: None) -> None:
     wanted = request("digits-shuffling", {"epochs": "4"}, ["SS"], "2", checkpoint_seconds=0)
     id = queue.submit(store, "train", wanted.study.name, wanted.spec)
-    process = queue._started[id]
+    process = launching._started[id]
     try:
         deadline = time.monotonic() + 60
         while not store.catalog.checkpoints(id, "state") and time.monotonic() < deadline:
@@ -132,7 +138,7 @@ def test_a_killed_training_is_resumed_in_a_process_of_its_own(store: Store, fork
         process.wait()
     assert 0 <= store.catalog.job(id).step < 2 * 128
     queue.resume(store, id)
-    process = queue._started[id]
+    process = launching._started[id]
     with pytest.raises(LabError, match=r"is (queued|running)"):
         queue.resume(store, id)
     assert wait_for(store, id, *ENDED) == "done", (store.logs / f"{id}.log").read_text()
@@ -143,19 +149,19 @@ def test_a_killed_training_is_resumed_in_a_process_of_its_own(store: Store, fork
     assert "was stopped at" in (store.logs / f"{id}.log").read_text()
 
 
-def test_a_worker_that_dies_before_it_takes_its_job_is_noticed(
+def test_a_process_that_dies_before_it_takes_its_job_is_started_again_a_few_times(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     id = queue.submit(store, "train", "s", {})
-    queue._started[id].wait(30)
-    job = store.catalog.job(id)
-    assert (job.status, job.host) == ("queued", socket.gethostname())
-    assert queue.reap(store) == [id]
+    for start in range(1, STARTS + 1):
+        launching._started[id].wait(30)
+        job = store.catalog.job(id)
+        assert (job.status, job.host, job.spec["starts"]) == ("queued", socket.gethostname(), start)
+        assert queue.tend(store) == ([] if start < STARTS else [id])
     assert store.catalog.job(id).status == "stopped"
-    waiting = store.catalog.create_job("train", "s", {}).id
-    assert queue.reap(store) == []  # nobody was started for it: a worker will come
-    assert store.catalog.job(waiting).status == "queued"
+    assert store.catalog.requeue_job(id)
+    assert "starts" not in store.catalog.job(id).spec
 
 
 def test_a_job_that_went_on_elsewhere_is_not_ended_by_who_saw_its_former_process_dead(store: Store) -> None:
