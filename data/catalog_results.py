@@ -41,11 +41,13 @@ class ResultCatalog(Database):
 
     def study_jobs(self, study: str) -> frozenset[int]:
         """Return the numbers of the jobs that may have written rows of a study."""
+        self.person.require_study(study)
         with self.reading() as connection:
             return frozenset(connection.execute(_jobs_of(study)).scalars())
 
     def snapshot(self, study: str) -> StudySnapshot:
         """Return what counts for a study, read in one transaction."""
+        self.person.require_study(study)
         segments = tables.segments
         files = select(segments.c.id, segments.c.job, segments.c.part, segments.c.path)
         files = files.where(segments.c.job.in_(_jobs_of(study))).order_by(segments.c.id)
@@ -133,6 +135,7 @@ class ResultCatalog(Database):
 
     def analyses(self, study: str | None = None, kind: str | None = None) -> list[AnalysisRow]:
         """Return stored results, the newest first."""
+        study = self.person.within(study)
         query = select(tables.analyses).order_by(
             tables.analyses.c.created_at.desc(), tables.analyses.c.id.desc()
         )
@@ -158,4 +161,5 @@ class ResultCatalog(Database):
                 f"The store has no analysis `{which}`.",
                 "Compute it again, or choose one from the list.",
             )
+        self.person.require_study(row["study"])
         return AnalysisRow(**row)

@@ -166,6 +166,7 @@ class RunCatalog(Database):
                 diverged) before unfinished, then the newest. Deleted runs are left out in any case.
             archived: archived runs too.
         """
+        study = self.person.within(study)
         table = _ranked(study, *tables.runs.c)
         query = select(*(table.c[column.name] for column in tables.runs.c))
         if current:
@@ -181,6 +182,7 @@ class RunCatalog(Database):
 
         Costs a tenth of `runs`, whose configurations and last values are many.
         """
+        study = self.person.within(study)
         runs = tables.runs.c
         table = _ranked(study, *(runs[name] for name in RunState._fields))
         query = select(*(table.c[name] for name in RunState._fields)).where(table.c.place == 1)
@@ -191,10 +193,14 @@ class RunCatalog(Database):
         """Return every run of a job in the order in which they were written down, deleted ones too."""
         query = select(tables.runs).where(tables.runs.c.job == job).order_by(tables.runs.c.id)
         with self.reading() as connection:
-            return [RunRow(**row) for row in connection.execute(query).mappings()]
+            found = [RunRow(**row) for row in connection.execute(query).mappings()]
+        for study in {run.study for run in found}:
+            self.person.require_study(study)
+        return found
 
     def deleted_runs(self, study: str | None = None) -> list[RunRow]:
         """Return the deleted runs, the last deleted first, for an undo."""
+        study = self.person.within(study)
         query = select(tables.runs).where(tables.runs.c.deleted_at.is_not(None))
         if study is not None:
             query = query.where(tables.runs.c.study == study)

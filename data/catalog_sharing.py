@@ -67,12 +67,11 @@ class SharingCatalog(Database):
 
     def saved_views(self, study: str | None = None) -> list[SavedViewRow]:
         """Return the saved views of a study, or of all, the newest first."""
+        study = self.person.within(study)
         table = tables.saved_views
         query = select(*_VIEW).where(table.c.deleted_at.is_(None)).order_by(table.c.created_at.desc())
         if study is not None:
             query = query.where(table.c.study == study)
-        if self.person.study is not None:
-            query = query.where(table.c.study == self.person.study)
         with self.reading() as connection:
             return [_saved(row) for row in connection.execute(query).mappings()]
 
@@ -210,7 +209,9 @@ class SharingCatalog(Database):
             return row
 
     def reports(self) -> list[ReportRow]:
-        """Return every report, the last changed first."""
+        """Return every report, the last changed first; none to a guest."""
+        if self.person.study is not None:
+            return []
         table = tables.reports
         query = select(table).where(table.c.deleted_at.is_(None)).order_by(table.c.changed_at.desc())
         with self.reading() as connection:

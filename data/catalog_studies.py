@@ -51,6 +51,8 @@ class StudyCatalog(Database):
         """Return the deleted studies, the last deleted first, for an undo."""
         studies = tables.studies
         query = select(studies).where(studies.c.deleted_at.is_not(None)).order_by(studies.c.deleted_at.desc())
+        if self.person.study is not None:
+            return []
         with self.reading() as connection:
             return [StudyRow(**row) for row in connection.execute(query).mappings()]
 
@@ -165,6 +167,7 @@ class StudyCatalog(Database):
 
     def metrics(self, study: str) -> list[MetricRow]:
         """Return a study's metrics in the order in which they were described."""
+        self.person.require_study(study)
         columns = [column for column in tables.metrics.c if column.name != "position"]
         query = select(*columns).where(tables.metrics.c.study == study).order_by(tables.metrics.c.position)
         with self.reading() as connection:

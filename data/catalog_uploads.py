@@ -96,6 +96,7 @@ class UploadCatalog(Database):
 
     def uploads(self, study: str | None = None) -> list[UploadRow]:
         """Return imports, undone ones too, the newest first."""
+        study = self.person.within(study)
         query = select(tables.uploads).order_by(tables.uploads.c.id.desc())
         if study is not None:
             query = query.where(tables.uploads.c.study == study)
@@ -116,6 +117,7 @@ class UploadCatalog(Database):
             raise LabError(
                 "Unknown import", f"The store has no import {id}.", "List the imports to see their numbers."
             )
+        self.person.require_study(row["study"])
         return UploadRow(**row)
 
     def undo_upload(self, id: int) -> UploadRow:

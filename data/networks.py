@@ -30,8 +30,8 @@ def keep(store: "Store", content: bytes, name: str) -> str:
         name: of the file, for messages.
 
     Raises:
-        LabError: no safetensors, no tensor in it, a number that is not finite, too large, or a full disk; or whoever acts
-            may change nothing.
+        LabError: no safetensors, no tensor in it, a number that is not finite, too large, a full disk, or
+            whoever acts may change nothing.
     """
     store.catalog.person.require("researcher")
     read(content, name)

@@ -82,6 +82,17 @@ class Person:
         if self.study is not None and study != self.study:
             raise LabError("Not allowed", "The link shows one study only.", "Sign in to see the lab.")
 
+    def within(self, study: str | None) -> str | None:
+        """Return the study to which a question is held: what was asked for, or all that this person may see.
+
+        Raises:
+            LabError: they may not see the study that was asked for.
+        """
+        if study is None:
+            return self.study
+        self.require_study(study)
+        return study
+
 
 def local_person() -> Person:
     """Return the person of this account, who can reach the lab's files and so may do everything."""

@@ -22,7 +22,7 @@ _ALONE = threading.Lock()  # Alembic keeps what it works on in globals, so threa
 def upgrade(connection: Connection) -> None:
     """Bring the catalogue behind `connection` to the newest revision, inside its open transaction.
 
-    An empty one gets the tables as they are now: running through their history would cost a fifth of a second.
+    An empty one gets the tables as they are now: going through their history costs a fifth of a second.
     """
     if not inspect(connection).has_table(_VERSION.name):
         tables.metadata.create_all(connection)

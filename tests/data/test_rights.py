@@ -52,7 +52,9 @@ class Mine:
         own.publish_view(self.view)
         self.note = own.add_note("s", "study", "Look at seed 3.").id
         self.report = own.save_report("A report", [{"text": "Words."}, {"view": self.view}]).code
-        importing = own.create_job("import_logs", "logs", {}).id
+        importing = self.importing = own.create_job("import_logs", "logs", {}).id
+        self.other_view = own.save_view("runs", "logs", "Others", {}).code
+        self.analysis = own.save_analysis("logs", "fit", "k", {}, {}, "p", "c", "d").id
         (reserved,) = lab.catalog.reserve_runs(importing, 1)
         run = {
             "id": reserved, "arm": "A", "seed": 0, "status": "done", "step": 1, "steps": 1, "device": "",
@@ -391,3 +393,52 @@ def test_a_public_link_shows_its_view_until_it_is_taken_back(mine: Mine) -> None
     catalog.delete_view(mine.view)
     with pytest.raises(LabError, match="leads nowhere"):
         catalog.public_view(last)
+
+
+GUEST = Person("a guest", "viewer", study="s")
+READS: dict[str, Act] = {
+    "study": lambda c, m: c.study("logs"),
+    "runs": lambda c, m: c.runs("logs"),
+    "run_states": lambda c, m: c.run_states("logs"),
+    "deleted_runs": lambda c, m: c.deleted_runs("logs"),
+    "job": lambda c, m: c.job(m.importing),
+    "job_runs": lambda c, m: c.job_runs(m.importing),
+    "jobs": lambda c, m: c.jobs("logs"),
+    "metrics": lambda c, m: c.metrics("logs"),
+    "uploads": lambda c, m: c.uploads("logs"),
+    "upload": lambda c, m: c.upload(m.upload),
+    "analyses": lambda c, m: c.analyses("logs"),
+    "analysis": lambda c, m: c.analysis(m.analysis),
+    "saved_views": lambda c, m: c.saved_views("logs"),
+    "saved_view": lambda c, m: c.saved_view(m.other_view),
+    "notes": lambda c, m: c.notes("logs"),
+    "study_jobs": lambda c, m: c.study_jobs("logs"),
+    "snapshot": lambda c, m: c.snapshot("logs"),
+}
+LISTS = ("studies", "runs", "run_states", "deleted_runs", "jobs", "uploads", "analyses", "saved_views")
+
+
+@pytest.mark.parametrize("what", READS)
+def test_a_public_link_shows_nothing_of_other_studies(mine: Mine, what: str) -> None:
+    READS[what](mine.lab.catalog.acting_as(PEOPLE["viewer"]), mine)
+    with pytest.raises(LabError, match="shows one study only"):
+        READS[what](mine.lab.catalog.acting_as(GUEST), mine)
+
+
+@pytest.mark.parametrize("what", LISTS)
+def test_a_guests_lists_are_of_the_one_study(mine: Mine, what: str) -> None:
+    everything = getattr(mine.lab.catalog, what)()
+    seen = getattr(mine.lab.catalog.acting_as(GUEST), what)()
+    of = (lambda row: row.name) if what == "studies" else (lambda row: row.study)
+    assert {of(row) for row in seen} <= {"s"}
+    assert seen == [row for row in everything if of(row) == "s"]
+
+
+def test_a_guest_reads_the_rows_of_the_one_study(mine: Mine) -> None:
+    store = mine.lab.store.acting_as(GUEST)
+    assert store.traces.count("s") == 0
+    for ask in (store.traces.version, store.traces.count):
+        with pytest.raises(LabError, match="shows one study only"):
+            ask("logs")
+    assert not store.catalog.reports()
+    assert not store.catalog.deleted_studies()
