@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import duckdb
 from safetensors import SafetensorError, safe_open
-from sqlalchemy import text
 
 from data.columns import literal
 from data.errors import LabError
@@ -50,28 +49,35 @@ def check(store: Store) -> list[Finding]:
         *_analyses(store),
         *_journals(store),
     ]
-    return [*found, *_orphans(store)]
+    return [*found, *orphans(store)]
 
 
-def clear(store: Store, findings: list[Finding]) -> int:
-    """Remove the orphans among the findings, and return how many bytes that freed."""
+def clear(store: Store, findings: list[Finding], settled_s: float = SETTLED_S) -> int:
+    """Remove the orphans among the findings that are settled still, and return how many bytes that freed."""
     freed = 0
     for one in findings:
         path = store.root / one.path
-        if one.kind == "orphan" and path.is_file():
-            freed += path.stat().st_size
-            path.unlink()
+        if one.kind == "orphan" and _settled(path, settled_s):
+            freed += remove(path)
+    return freed
+
+
+def remove(path: Path) -> int:
+    """Remove a file or a folder with all that is in it, and return how many bytes that freed."""
+    if not path.is_dir() or path.is_symlink():
+        try:
+            size = path.lstat().st_size
+        except FileNotFoundError:
+            return 0
+        path.unlink(missing_ok=True)
+        return size
+    freed = sum(remove(inner) for inner in path.iterdir())
+    path.rmdir()
     return freed
 
 
 def _catalogue(store: Store) -> Iterator[Finding]:
-    with store.catalog.reading() as connection:
-        said = [row[0] for row in connection.execute(text("PRAGMA integrity_check"))]
-        broken = connection.execute(text("PRAGMA foreign_key_check")).fetchall()
-    if said != ["ok"]:
-        yield Finding("damaged", store.catalog.path.name, f"SQLite finds: {said[0]}", "Restore a backup.")
-    for table, row, parent, _ in broken:
-        what = f"row {row} of {table} names a row of {parent} that is not there"
+    for what in store.catalog.faults():
         yield Finding("damaged", store.catalog.path.name, what, "Restore a backup.")
 
 
@@ -83,7 +89,7 @@ def _sealed(store: Store) -> Iterator[Finding]:
         path = store.root / row.path
         what = _differs(path, row.sha256)
         if what is None:
-            strangers = _runs_of(path) - runs
+            strangers = runs_of(path) - runs
             if strangers:
                 what = f"it holds rows of runs that are not in the catalogue: {sorted(strangers)[:5]}"
         if what is not None and row in store.catalog.segments([row.job]):  # else merged away meanwhile
@@ -92,7 +98,8 @@ def _sealed(store: Store) -> Iterator[Finding]:
             )
 
 
-def _runs_of(path: Path) -> set[int]:
+def runs_of(path: Path) -> set[int]:
+    """Return the runs of which a sealed file has rows."""
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH {literal(str(path))} AS old (READ_ONLY)")
         return {run for (run,) in connection.execute(f"SELECT DISTINCT run FROM old.{TABLE}").fetchall()}
@@ -157,26 +164,36 @@ def _journals(store: Store) -> Iterator[Finding]:
                 yield Finding("damaged", name, error.message, error.remedy)
 
 
-def _orphans(store: Store) -> Iterator[Finding]:
-    """Look for settled files that nothing in the catalogue names."""
-    jobs = [job.id for job in store.catalog.jobs()]
+def orphans(store: Store, settled_s: float = SETTLED_S) -> list[Finding]:
+    """Return files that nothing in the catalogue names and nobody has touched for `settled_s` seconds."""
+    jobs = {job.id for job in store.catalog.jobs()}
     named = {row.path for row in store.catalog.segments(jobs)}
     named |= {row.path for row in store.catalog.analyses()}
     for job in jobs:
-        named |= {row.path for row in store.catalog.checkpoints(job, "state")}
-        named |= {row.path for row in store.catalog.checkpoints(job, "weights")}
-    for folder in (store.segments, store.checkpoints, store.analyses, store.networks):
-        for path in sorted(folder.iterdir()):
-            name = f"{folder.name}/{path.name}"
-            kept = name in named or (folder == store.networks and path.suffix == ".safetensors")
-            if not kept and path.is_file() and _settled(path):
-                yield Finding(
-                    "orphan", name, "nothing in the catalogue names it", "Clear it away with --clear."
-                )
+        named |= {row.path for row in store.catalog.checkpoints(job)}
+    left = list(store.root.glob(".catalog*"))
+    for folder in (store.segments, store.checkpoints, store.analyses):
+        left += [path for path in sorted(folder.iterdir()) if f"{folder.name}/{path.name}" not in named]
+    left += [path for path in sorted(store.networks.iterdir()) if path.suffix != ".safetensors"]
+    left += [
+        path
+        for path in sorted(store.logs.glob("*.log"))
+        if path.stem.isdecimal() and int(path.stem) not in jobs
+    ]
+    return [
+        Finding(
+            "orphan",
+            path.relative_to(store.root).as_posix(),
+            "nothing in the catalogue names it",
+            "Clear it away with --clear.",
+        )
+        for path in left
+        if _settled(path, settled_s)
+    ]
 
 
-def _settled(path: Path) -> bool:
+def _settled(path: Path, settled_s: float) -> bool:
     try:
-        return time.time() - path.stat().st_mtime > SETTLED_S
+        return time.time() - path.stat().st_mtime > settled_s
     except FileNotFoundError:
         return False

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy.engine import Engine
 
 from data.backup import back_up
 from data.restoring import restore
+from data.retention import tidy
 from data.store import open_store
 
 
@@ -49,7 +51,7 @@ def run(what: str, words: list[str]) -> None:
     elif what == "restore":
         restore(Path(words[0]), Path(words[1]), replace=True)
     else:
-        raise AssertionError
+        tidy(open_store(words[0]), undo=timedelta(0), states=timedelta(0), settled=timedelta(0))
 
 
 def main() -> None:

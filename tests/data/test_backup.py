@@ -1,10 +1,8 @@
 """A backup of a store that is written, and a store of a backup: whole, the same, or refused in words."""
 
 import fcntl
-import json
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -29,6 +27,7 @@ from data.store import Store, open_store
 from data.traces import TraceWriter
 from tests.data.conftest import Lab
 from tests.data.crash_child import value
+from tests.data.killing import Killed, killed  # noqa: F401  # a fixture
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -276,29 +275,8 @@ def test_a_store_whose_catalogue_is_damaged_is_replaced_unless_somebody_writes_i
     store.close()
 
 
-@pytest.fixture
-def killer() -> Iterator[subprocess.Popen[str]]:
-    child = subprocess.Popen(
-        [sys.executable, "-m", "tests.data.keeping_child"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY,
-    )  # fmt: skip
-    yield child
-    child.communicate(timeout=60)
-
-
-def killed(killer: subprocess.Popen[str], moment: int, what: str, *words: object) -> bool:
-    """Run something in a process that is killed before a change; False when it came to its end."""
-    assert killer.stdin is not None
-    assert killer.stdout is not None
-    killer.stdin.write(json.dumps([moment, what, *map(str, words)]) + "\n")
-    killer.stdin.flush()
-    status = int(killer.stdout.readline())
-    assert status in (0, -signal.SIGKILL)
-    return status != 0
-
-
 @pytest.mark.slow
-def test_killed_while_backing_up(full: Lab, tmp_path: Path, killer: subprocess.Popen[str]) -> None:
+def test_killed_while_backing_up(full: Lab, tmp_path: Path, killed: Killed) -> None:  # noqa: F811
     fresh, old = tmp_path / "fresh", tmp_path / "old"
     first = back_up(full.store, old)
     kept = shutil.copytree(old, tmp_path / "kept")
@@ -308,7 +286,7 @@ def test_killed_while_backing_up(full: Lab, tmp_path: Path, killer: subprocess.P
     moments = 0
     for moment in range(1, 400, 9):
         shutil.rmtree(fresh, ignore_errors=True)
-        if not killed(killer, moment, "backup", full.store.root, fresh):
+        if not killed(moment, "backup", full.store.root, fresh):
             break
         moments = moment
         if (fresh / "catalog.sqlite").exists():
@@ -321,7 +299,7 @@ def test_killed_while_backing_up(full: Lab, tmp_path: Path, killer: subprocess.P
     for moment in [*range(3, moments, 20), *range(moments - 2, moments + 12, 2)]:
         shutil.rmtree(old)
         shutil.copytree(kept, old)
-        killed(killer, moment, "backup", full.store.root, old)
+        killed(moment, "backup", full.store.root, old)
         found = read_manifest(old)
         store = open_store(restore(old, tmp_path / "again").root)
         assert check(store) == []
@@ -337,7 +315,7 @@ def test_killed_while_backing_up(full: Lab, tmp_path: Path, killer: subprocess.P
 
 
 @pytest.mark.slow
-def test_killed_while_restoring(full: Lab, tmp_path: Path, killer: subprocess.Popen[str]) -> None:
+def test_killed_while_restoring(full: Lab, tmp_path: Path, killed: Killed) -> None:  # noqa: F811
     made = back_up(full.store, tmp_path / "backup")
     target, work = tmp_path / "w" / "lab", tmp_path / "w"
     former = Lab(open_store(tmp_path / "former", create=True))
@@ -347,7 +325,7 @@ def test_killed_while_restoring(full: Lab, tmp_path: Path, killer: subprocess.Po
     for moment in range(1, 400):
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(former.store.root, target)
-        ended = not killed(killer, moment, "restore", made.root, target)
+        ended = not killed(moment, "restore", made.root, target)
         asides = list(work.glob("lab.replaced-*"))
         there = [target, *asides] if target.exists() else asides
         for path in there if asides or moment % 8 == 0 else []:
@@ -371,6 +349,7 @@ import numpy as np
 from data.store import open_store
 from data.traces import TraceWriter
 from tests.data.crash_child import value
+from tests.data.killing import Killed, killed  # noqa: F401  # a fixture
 store = open_store(sys.argv[1])
 job = int(sys.argv[2])
 runs = np.array([run.id for run in store.catalog.job_runs(job)])

@@ -1,5 +1,6 @@
 """`backup` and `restore` on the command line."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,19 @@ def test_what_to_restore_must_be_said(lab: Path, capsys: pytest.CaptureFixture[s
     for words in ([], ["there", "--catalogue", "0001"]):
         assert "Restore what?" in refused(capsys, "--store", lab, "restore", *words)
     assert "There is no such catalogue" in refused(capsys, "--store", lab, "restore", "--catalogue", "0001")
+
+
+def test_tidy(lab: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(lab, tmp_path / "lab")
+    store = open_store(root)
+    study = store.catalog.studies()[0].name
+    store.catalog.delete_study(study)
+    store.close()
+    words = ("--store", root, "tidy", "--undo-days", 0)
+    rehearsed = answer(*words, "--dry-run")
+    assert (len(rehearsed["runs"]), rehearsed["studies"], rehearsed["freed"]) == (8, [study], 0)
+    assert answer("--store", root, "tidy")["runs"] == []
+    done = answer(*words)
+    assert (len(done["runs"]), done["studies"], done["left"]) == (8, [study], [])
+    assert done["freed"] > 0
+    assert answer("--store", root, "check")["findings"] == []
