@@ -14,6 +14,7 @@ import duckdb
 from data.columns import literal
 from data.errors import LabError
 from data.sealing import TABLE
+from data.summaries import BLOCKS
 
 LIMIT = 512
 """Sealed files kept open when nobody reads them."""
@@ -21,10 +22,14 @@ LIMIT = 512
 
 @dataclass
 class Attached:
-    """A sealed file under the name by which SQL reaches it, with its columns and their types."""
+    """A sealed file under the name by which SQL reaches it, with its columns and their types.
+
+    `summed`: it keeps the blocks of its rows, as files of the first version do not.
+    """
 
     name: str
     columns: dict[str, str]
+    summed: bool
     readers: int = field(default=0)
 
 
@@ -100,6 +105,7 @@ class Attachments:
         try:
             main.execute(f"ATTACH {literal(str(path))} AS {name} (READ_ONLY)")
             described = main.execute(f"DESCRIBE {name}.{TABLE}").fetchall()
+            summed = (BLOCKS,) in main.execute(f"SHOW TABLES FROM {name}").fetchall()
         except duckdb.Error as error:
             if not path.exists():
                 raise FileNotFoundError(str(path)) from error
@@ -108,7 +114,7 @@ class Attachments:
                 f"`{path}` cannot be read ({error}).",
                 "Restore it from a backup, or delete the runs whose rows it holds.",
             ) from error
-        self._files[path] = Attached(name, {row[0]: row[1] for row in described})
+        self._files[path] = Attached(name, {row[0]: row[1] for row in described}, summed)
         return self._files[path]
 
     def _let_go(self, main: duckdb.DuckDBPyConnection) -> None:

@@ -2,9 +2,13 @@
 
 import math
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from data.events import Events
+from data.summaries import Groups
+from data.summarized import Blocks, read_blocks
 from data.thinning import Axis, measured
 from data.view import View, between
 
@@ -31,7 +35,9 @@ def bands(
     left, closed on the right and named by the largest x measured in it. A run enters a cell once, with its
     last measured value there; `low` and `high` are over every finite value of the cell, so that no spike is
     lost between two rows, and a run counts in `n_nonfinite` when any of its values in the cell is NaN or
-    infinite.
+    infinite. Where some run has at least `points` / 2 blocks of steps (`data.summaries`), cells are made of
+    whole blocks: over steps of equally many, else of those whose largest x lies in the cell, measured there
+    or not, which names the cell.
 
     With `events`, x is counted from the event of each run, which need not be on another run's grid: cells
     are then centred on 0 and its multiples of the typical distance between two points of a run, wider where
@@ -58,19 +64,22 @@ def bands(
     if points < 2:
         raise ValueError(f"`points` must be at least 2; got {points}.")
     bounds, given = between("x", first, last)
-    source = f"(SELECT * FROM {measured(view, metric, x, events)} WHERE {bounds})"
+    if events is None:
+        blocks = read_blocks(view, metric, x, first, last, max(points // 2, 2))
+        if blocks is not None:
+            return _from_blocks(view, x, blocks, points)
+    # Once, not for every query below.
+    source = "inside"
+    inside = f"SELECT run, step, x, value FROM {measured(view, metric, x, events)} WHERE {bounds}"
+    view.run(f"CREATE OR REPLACE TEMP TABLE inside AS {inside}", **given)
+    given = {}
     size = view.select(
         f"SELECT count(DISTINCT x) AS places, min(x) AS low, max(x) AS high, "
         f"max(abs(value)) FILTER (isfinite(value)) AS peak FROM {source}",
         **given,
     ).to_pylist()[0]
     if not size["places"]:
-        return pd.DataFrame(
-            {name: pd.Series(dtype="str" if name == "arm" else "float64") for name in _COLUMNS}
-        )
-    # Squares of float64 values beyond 1e154 overflow: a power of two, which is exact, takes them down and
-    # back up.
-    scale = 2.0 ** math.floor(math.log2(size["peak"])) if (size["peak"] or 0.0) > 1e100 else 1.0
+        return _nothing()
     if events is not None:
         given["width"] = max(_gap(view, source, given), (size["high"] - size["low"]) / (points - 1)) or 1.0
         values = _centred(source)
@@ -82,7 +91,47 @@ def bands(
     else:
         alone = "run, x AS cell, x, value, value AS low, value AS high, NOT isfinite(value) AS lost"
         values = f"(SELECT {alone} FROM {source})"
-    return view.frame(_spread(values), scale=scale, **given)
+    return view.frame(_spread(values), scale=_scale(size["peak"]), **given)
+
+
+def _scale(peak: float | None) -> float:
+    """Return what values are divided by while they are squared.
+
+    Squares of float64 values beyond 1e154 overflow: a power of two, which is exact, takes them down and back
+    up.
+    """
+    return 2.0 ** math.floor(math.log2(peak)) if peak is not None and peak > 1e100 else 1.0
+
+
+def _from_blocks(view: View, x: Axis, blocks: Blocks, points: int) -> pd.DataFrame:
+    """Return the spread over cells of whole blocks; no row is read but at the ends of the range."""
+    high, n = blocks["x_high"], len(blocks["run"])
+    if not n:
+        return _nothing()
+    if x == "step":
+        first = int(blocks["block"].min())
+        cell = (blocks["block"] - first) // (-((first - 1 - int(blocks["block"].max())) // points))
+    else:
+        longest = int(np.add.reduceat(blocks["n"], Groups.by(blocks["run"]).starts).max())
+        cells = max(min(points, longest if x == "seconds" else points) - 1, 1)
+        low = float(blocks["x_low"].min())
+        cell = np.ceil((high - low) * cells / ((float(high.max()) - low) or 1.0))
+    extremes = np.concatenate([blocks["low"], blocks["high"]])
+    finite = np.abs(extremes[np.isfinite(extremes)])
+    lost = (blocks["lost"] >= 0) | (blocks["up"] >= 0) | (blocks["down"] >= 0)
+    nan = {"low": np.inf, "high": -np.inf}
+    known = {name: np.where(np.isnan(blocks[name]), nan[name], blocks[name]) for name in nan}
+    columns = {"run": blocks["run"], "place": np.arange(n), "cell": cell, "x": high, "lost": lost}
+    view.cursor.register("inside", pa.table(columns | {"value": blocks["final"]} | known))
+    values = """(
+    SELECT run, cell, max(x) AS x, arg_max(value, place) AS value, min(low) AS low, max(high) AS high,
+        bool_or(lost) AS lost
+    FROM inside GROUP BY run, cell)"""
+    return view.frame(_spread(values), scale=_scale(finite.max() if finite.size else None))
+
+
+def _nothing() -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(dtype="str" if name == "arm" else "float64") for name in _COLUMNS})
 
 
 def _longest(view: View, source: str, given: dict[str, float]) -> int:

@@ -11,9 +11,10 @@ import pyarrow as pa
 from data.columns import literal, quoted
 from data.durable import put_in_place, refused
 from data.errors import LabError
+from data.summaries import BLOCKS, batches, summarize
 
 TABLE = "traces"
-"""Name of the one table of a sealed file."""
+"""Name of the table of rows in a sealed file; beside it lies that of their blocks (`data.summaries`)."""
 
 
 def seal_table(folder: Path, job: int, part: int, table: pa.Table) -> dict[str, Any]:
@@ -123,6 +124,7 @@ def _sealed(
             connection.execute(f"ATTACH {literal(str(aside))} AS aside")
             fill(connection)
             _require_sorted(connection, job)
+            _sum_up(connection)
             rows, first, last = connection.execute(
                 f"SELECT count(*), min(step), max(step) FROM aside.{TABLE}"
             ).fetchall()[0]
@@ -153,6 +155,16 @@ def _create(connection: duckdb.DuckDBPyConnection, columns: list[tuple[str, str]
     required = {"run", "step"}
     body = ", ".join(f"{quoted(name)} {kind}{' NOT NULL' * (name in required)}" for name, kind in columns)
     connection.execute(f"CREATE TABLE aside.{TABLE} ({body})")
+
+
+def _sum_up(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put the blocks of the rows beside them, a few rows at a time."""
+    done = 0
+    for rows in batches(connection.cursor().sql(f"SELECT * FROM aside.{TABLE}")):
+        connection.register("summed", summarize(rows, done))
+        verb = f"INSERT INTO aside.{BLOCKS}" if done else f"CREATE TABLE aside.{BLOCKS} AS"
+        connection.execute(f"{verb} SELECT * FROM summed")
+        done += rows.num_rows
 
 
 def _require_sorted(connection: duckdb.DuckDBPyConnection, job: int) -> None:

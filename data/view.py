@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import pandas as pd
@@ -20,8 +20,18 @@ from data.errors import LabError
 from data.journal import read_journal
 from data.recovery import job_journals
 from data.sealing import TABLE
+from data.summaries import BLOCKS
 
 _TRIES = 100
+
+
+class Rows(NamedTuple):
+    """Where rows lie: SQL name, types of columns by lower-case name, whether sealed, SQL name of blocks."""
+
+    name: str
+    columns: dict[str, str]
+    sealed: bool
+    blocks: str | None
 
 
 @dataclass(frozen=True)
@@ -32,14 +42,14 @@ class View:
         cursor: a connection with the relation `chosen` (run, arm, seed) of the runs that count.
         runs: those runs.
         metrics: metric columns that any file or journal has, in order of appearance.
-        sources: SQL names of the files and journals, each with its columns by lower-case name.
+        sources: the files and journals.
         described: asks for the metrics that the catalogue knows, measured yet or not.
     """
 
     cursor: duckdb.DuckDBPyConnection
     runs: tuple[tuple[int, str, int], ...]
     metrics: tuple[str, ...]
-    sources: tuple[tuple[str, dict[str, str]], ...]
+    sources: tuple[Rows, ...]
     described: Callable[[], list[str]]
 
     def select(self, sql: str, **parameters: Any) -> pa.Table:
@@ -99,7 +109,7 @@ class View:
         """
         self.require(metrics)
         parts = []
-        for name, columns in self.sources:
+        for name, columns, *_ in self.sources:
             if metrics and not any(metric.lower() in columns for metric in metrics):
                 continue
             values = [
@@ -202,10 +212,13 @@ def _view(
     runs: tuple[tuple[int, str, int], ...],
     described: Callable[[], list[str]],
 ) -> View:
-    sources = [(f"{file.name}.{TABLE}", file.columns) for file in files]
+    sources = [
+        Rows(f"{file.name}.{TABLE}", file.columns, True, f"{file.name}.{BLOCKS}" if file.summed else None)
+        for file in files
+    ]
     for place, table in enumerate(live):
         cursor.register(f"journal{place}", table)
-        sources.append((f"journal{place}", dict.fromkeys(table.schema.names, "")))
+        sources.append(Rows(f"journal{place}", dict.fromkeys(table.schema.names, ""), False, None))
     chosen = pa.table(
         {
             "run": pa.array([run for run, _, _ in runs], pa.int32()),
@@ -215,12 +228,13 @@ def _view(
     )
     cursor.register("chosen", chosen)
     metrics: dict[str, str] = {}
-    for _, columns in sources:
+    for _, columns, *_ in sources:
         for name in columns:
             if name not in KEYS:
                 metrics.setdefault(name.lower(), name)
     lowered = tuple(
-        (name, {each.lower(): kind for each, kind in columns.items()}) for name, columns in sources
+        source._replace(columns={name.lower(): kind for name, kind in source.columns.items()})
+        for source in sources
     )
     return View(cursor, runs, tuple(metrics.values()), lowered, described)
 
