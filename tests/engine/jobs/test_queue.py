@@ -14,9 +14,11 @@ import pytest
 from sqlalchemy import update
 
 from data import tables
-from data.catalog_jobs import STARTS
+from data.catalog_jobs import STARTS, Process
 from data.errors import LabError
 from data.journal import read_journal
+from data.people import Person
+from data.queueing import Capacity
 from data.recovery import JobLock
 from data.store import Store
 from data.traces import TraceWriter
@@ -223,3 +225,38 @@ def test_rows_that_an_ended_job_left_unsealed_are_sealed_later(store: Store) -> 
     queue.reap(store)
     assert store.traces.count("s") == 1
     assert len(store.catalog.segments([id])) == 1
+
+
+def test_a_person_with_fewer_rights_or_no_room_left_is_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DETOUR_LIMITS_SEEDS", "5")
+    ada = store.acting_as(Person("ada@lab.example", "researcher"))
+    spec = {"study": "digits-shuffling", "overrides": {}, "arms": [], "seeds": [0, 1], "device": "cpu"}
+    with pytest.raises(LabError, match=r"8 runs.* may train 5"):  # all four arms, unnamed
+        queue.submit(ada, "train", "digits-shuffling", spec)
+    with pytest.raises(LabError, match="Not allowed"):
+        queue.submit(store.acting_as(Person("eve@lab.example", "viewer")), "fit", "s", {})
+    monkeypatch.setenv("DETOUR_LIMITS_STORAGE_GB", "0.000001")
+    job = ada.catalog.create_job("fit", "s", {}).id
+    store.catalog.request_stop(job)
+    (store.logs / f"{job}.log").write_text("x" * 2000)
+    with pytest.raises(LabError, match=r"keeps 0\.0 GiB; one person may keep 1e-06 GiB.* administrator"):
+        queue.submit(ada, "fit", "s", {})
+    assert [row.id for row in store.catalog.jobs()] == [job]
+
+
+def test_a_job_that_was_kept_for_a_process_which_is_gone_waits_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launching, "launch", lambda *_: pytest.fail("started by who only looks"))
+    pid, started = gone()
+    ours, theirs = (store.catalog.create_job("fit", "s", {}).id for _ in range(2))
+    for host in (socket.gethostname(), "another-machine"):
+        assert store.catalog.take_next(Process(pid, started, host), Capacity(0)) is not None
+    assert queue.reap(store) == []
+    assert (store.catalog.job(ours).host, store.catalog.job(theirs).host) == (None, "another-machine")
+    with store.catalog.writing("machine") as connection:
+        connection.execute(update(tables.jobs).values(heartbeat_at=datetime.now(UTC) - timedelta(hours=1)))
+    assert queue.reap(store) == []
+    assert store.catalog.job(theirs).host is None
