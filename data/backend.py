@@ -39,8 +39,8 @@ class Backend(Protocol):
     def lost(self, error: DBAPIError) -> bool:
         """Whether an error says that the database went away and may come back."""
 
-    def kept(self, connection: Connection, transaction: str) -> bool | None:
-        """Whether a transaction was committed whose end was not heard; None as long as it has none."""
+    def kept(self, connection: Connection, transaction: str) -> bool:
+        """Whether a transaction was committed whose end was not heard; asked in a later one that writes."""
 
     def faults(self, connection: Connection) -> list[str]:
         """Look through the whole catalogue, and return what is damaged."""

@@ -147,7 +147,7 @@ class _Backup:
         tails = list(self._tails())
         with closing(Catalog(aside)) as copy:
             copy.migrate()
-            made_at = _copy_rows(self.store.catalog, copy)
+            made_at = copy_rows(self.store.catalog, copy)
             stopped = _stop_jobs(copy, made_at)
             files = {**self._named(copy), **self._analyses(copy), **self._logs(copy)}
             files |= self._seal(copy, tails)
@@ -275,7 +275,7 @@ class _Backup:
                     found.unlink()
 
 
-def _copy_rows(source: Catalog, copy: Catalog) -> datetime:
+def copy_rows(source: Catalog, copy: Catalog) -> datetime:
     """Copy all rows as of one moment, whatever database they are in, and return the moment."""
     with source.reading() as reading, copy.writing("machine") as writing:
         made_at = datetime.now(UTC)

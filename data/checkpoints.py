@@ -64,9 +64,18 @@ def save(
     digest = hashlib.sha256(content).hexdigest()
     path = store.checkpoints / f"{digest}.safetensors"
     aside = store.checkpoints / f"{job}-{digest[:16]}.tmp"
-    try:
+
+    def write() -> None:
         aside.write_bytes(content)
-        sync_file(aside)  # before the catalogue is locked: this is what takes time
+        sync_file(aside)
+
+    def place() -> None:
+        if not aside.exists():  # it had its name already when the database went away, and begins again
+            write()
+        put_in_place(aside, path)
+
+    try:
+        write()  # before the catalogue is locked: this is what takes time
         row = store.catalog.add_checkpoint(
             job,
             kind,
@@ -76,7 +85,7 @@ def save(
             f"{path.parent.name}/{path.name}",
             digest,
             len(content),
-            lambda: put_in_place(aside, path),
+            place,
         )
     except OSError as error:
         raise refused(error, "A checkpoint", path) from error

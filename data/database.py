@@ -15,7 +15,6 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine, Table, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, StatementError
-from sqlalchemy.pool import Pool
 
 from data import migrations, tables
 from data.backend import BUSY_SECONDS, Backend
@@ -24,8 +23,6 @@ from data.errors import LabError
 from data.people import Person, Right, local_person
 
 _RETRY_S = 0.1
-
-_abandoned: list[Pool] = []  # a child that freed its parent's connections would be warned of each
 
 
 class _Lost(LabError):  # noqa: N818 - nobody outside sees it
@@ -38,6 +35,8 @@ def _again(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(*words: Any, **named: Any) -> Any:
         end = 0.0
+        words = tuple(_repeatable(word) for word in words)
+        named = {name: _repeatable(word) for name, word in named.items()}
         while True:
             try:
                 return method(*words, **named)
@@ -47,6 +46,10 @@ def _again(method: Callable[..., Any]) -> Callable[..., Any]:
                     raise
 
     return call
+
+
+def _repeatable(word: Any) -> Any:
+    return list(word) if isinstance(word, Iterator) else word
 
 
 class Database:
@@ -75,7 +78,6 @@ class Database:
         def forget() -> None:
             engine = reference()
             if engine is not None:
-                _abandoned.append(engine.pool)
                 engine.dispose(close=False)
 
         os.register_at_fork(after_in_child=forget)
@@ -133,19 +135,8 @@ class Database:
 
     def _kept(self, transaction: str) -> bool:
         """Ask what became of a transaction whose commit was not acknowledged."""
-        end = time.monotonic() + BUSY_SECONDS
-        while True:
-            with self._begun(self.engine) as connection:
-                kept = self.backend.kept(connection, transaction)
-            if kept is not None:
-                return kept
-            if time.monotonic() >= end:
-                raise LabError(
-                    "It is not known whether a change was kept",
-                    f"The database went away while it committed, and has not said since (`{self.path}`).",
-                    "Look whether the change is there before you make it again.",
-                )
-            time.sleep(_RETRY_S)
+        with self._begun(self._writers) as connection:  # that one has come to its end when this has the lock
+            return self.backend.kept(connection, transaction)
 
     def acting_as(self, person: Person) -> Self:
         """Return the same catalogue in the hands of a person, with their rights; both share connections."""

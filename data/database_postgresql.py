@@ -2,6 +2,9 @@
 
 import json
 import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,20 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.base import PGDDLCompiler, PGTypeCompiler
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from data.backend import BUSY_SECONDS, to_json
 from data.errors import LabError
 
+OPEN_SECONDS = 5
+"""How long to wait for a database that does not answer when a store is opened: it may just restart."""
+
 _NAMES = ("postgresql", "postgres", "postgresql+psycopg")
+
+# A row for each connection: the last transaction that it committed. The number that PostgreSQL gives to a
+# transaction would not do: after a crash another gets the same.
+_ENDS = "ends_of_transactions"
+_COLUMNS = "name text PRIMARY KEY, at timestamptz NOT NULL DEFAULT now()"
 
 # The lab's own transactions take milliseconds. A machine that vanished in the middle of one lets go of the
 # lock when its silence is noticed, and a process that was halted there when it idled for this long.
@@ -153,13 +165,21 @@ class PostgreSQL:
             pool_pre_ping=True,
         )
         lock = int.from_bytes(self.schema.encode()[-7:], "big")
-        begin = f"SELECT pg_current_xact_id()::text, pg_advisory_xact_lock({lock})"
+
+        @event.listens_for(engine, "connect")
+        def _connected(connection: Any, entry: ConnectionPoolEntry) -> None:
+            connection._pool = None  # psycopg warns of one that is thrown away open, unless it was in a pool
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
             if connection.get_execution_options().get("detour_writing"):
-                row = connection.exec_driver_sql(begin).one()
-                connection.info["detour_transaction"] = row[0]
+                former, mine = connection.info.get("detour_transaction", ""), secrets.token_hex(16)
+                connection.info["detour_transaction"] = mine
+                past = f"name = '{former}'" if former else "at < now() - interval '1 day'"
+                connection.exec_driver_sql(
+                    f"SELECT pg_advisory_xact_lock({lock}); DELETE FROM {_ENDS} WHERE {past};"
+                    f"INSERT INTO {_ENDS} (name) VALUES ('{mine}')"
+                )
 
         return (
             engine.execution_options(isolation_level="REPEATABLE READ"),
@@ -172,21 +192,14 @@ class PostgreSQL:
         Raises:
             LabError: the database cannot be reached, or does not allow it.
         """
-        self._carry_out(f"CREATE SCHEMA {self.schema}")
+        with self._connected() as connection:
+            connection.exec_driver_sql(f"CREATE SCHEMA {self.schema}")
+            connection.exec_driver_sql(f"CREATE TABLE {_ENDS} ({_COLUMNS})")
 
     def drop(self) -> None:
         """Remove the schema and all that is in it."""
-        self._carry_out(f"DROP SCHEMA {self.schema} CASCADE")
-
-    def _carry_out(self, statement: str) -> None:
-        engine, _ = self.engines()
-        try:
-            with engine.begin() as connection:
-                connection.exec_driver_sql(statement)
-        except DBAPIError as error:
-            raise self.explain(error) from error
-        finally:
-            engine.dispose()
+        with self._connected() as connection:
+            connection.exec_driver_sql(f"DROP SCHEMA {self.schema} CASCADE")
 
     def revision(self) -> str:
         """Return the catalogue's Alembic revision.
@@ -194,16 +207,31 @@ class PostgreSQL:
         Raises:
             LabError: the database cannot be reached, or holds no catalogue of this store.
         """
+        with self._connected() as connection:
+            if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+                raise LabError(
+                    "This database is not the store's",
+                    f"`{self.path}` names the schema `{self.schema}`, which is not in {self._shown}.",
+                    "Name the store's own database in `catalogue` or $DETOUR_CATALOGUE.",
+                )
+            return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """Give a connection for one small transaction."""
         engine, _ = self.engines()
+        end = time.monotonic() + OPEN_SECONDS
         try:
-            with engine.connect() as connection:
-                if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
-                    raise LabError(
-                        "This database is not the store's",
-                        f"`{self.path}` names the schema `{self.schema}`, which is not in {self._shown}.",
-                        "Name the store's own database in `catalogue` or $DETOUR_CATALOGUE.",
-                    )
-                return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
+            while True:
+                try:
+                    connection = engine.connect()
+                    break
+                except DBAPIError as error:
+                    if not self.lost(error) or time.monotonic() >= end:
+                        raise
+                    time.sleep(0.1)
+            with connection, connection.begin():
+                yield connection
         except DBAPIError as error:
             raise self.explain(error) from error
         finally:
@@ -242,11 +270,10 @@ class PostgreSQL:
             return state[:2] == "08" or state in ("57P01", "57P02", "57P03", "25P03", "53300")
         return error.connection_invalidated or (_operational(error) and _final(error) is None)
 
-    def kept(self, connection: Connection, transaction: str) -> bool | None:
-        """Whether a transaction was committed; None while it has not ended, or where nobody knows now."""
-        query = text("SELECT pg_xact_status(CAST(CAST(:transaction AS text) AS xid8))")
-        said = connection.scalar(query, {"transaction": transaction})
-        return {"committed": True, "aborted": False}.get(said) if said is not None else None
+    def kept(self, connection: Connection, transaction: str) -> bool:
+        """Whether a transaction was committed whose end was not heard; asked in a later one that writes."""
+        query = text(f"SELECT EXISTS (SELECT FROM {_ENDS} WHERE name = :name)")
+        return bool(connection.scalar(query, {"name": transaction}))
 
     def faults(self, connection: Connection) -> list[str]:
         """Return nothing: references are kept by the database, which looks after its own files."""

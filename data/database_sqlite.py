@@ -58,7 +58,7 @@ class SQLite:
         """Return False: a file does not go away."""
         return False
 
-    def kept(self, connection: Connection, transaction: str) -> bool | None:
+    def kept(self, connection: Connection, transaction: str) -> bool:
         """Never asked, as nothing is lost."""
         raise NotImplementedError
 

@@ -22,6 +22,7 @@ from data.manifest import (
     require_space,
 )
 from data.recovery import JobLock
+from data.settings import settings
 from data.store import CATALOG, FOLDERS
 from data.upgrading import require_unused
 
@@ -37,6 +38,8 @@ class Restored(NamedTuple):
 def restore(backup: Path, target: Path, replace: bool = False) -> Restored:
     """Make a store from a backup: every file is copied and held to its hash, then the folder gets its name.
 
+    Where the configuration names a database, the catalogue goes there.
+
     Args:
         backup: folder of the backup.
         target: a folder that is missing or empty.
@@ -44,7 +47,7 @@ def restore(backup: Path, target: Path, replace: bool = False) -> Restored:
 
     Raises:
         LabError: `backup` is none, is damaged or was changed; `target` is something else or in use; the disk
-            is full. Nothing is changed then.
+            is full; the database refuses. Nothing is changed then.
     """
     backup, target = backup.expanduser().resolve(), target.expanduser().resolve()
     require_apart(target, backup)
@@ -64,6 +67,10 @@ def restore(backup: Path, target: Path, replace: bool = False) -> Restored:
         try:
             _clear(aside)
             _copy(backup, manifest, aside)
+            if url := settings().catalogue:
+                from data.moving import move_to_database  # an extra, as its driver is
+
+                unless_done.callback(move_to_database(aside, url).drop)
             former = _put_aside(target) if there else None
             if former is not None:
                 unless_done.callback(former.rename, target)

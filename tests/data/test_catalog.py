@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,9 @@ pytestmark = pytest.mark.both_catalogues
 
 def test_migrations_lead_to_the_tables_of_the_code(lab: Lab) -> None:
     with lab.catalog.writing("machine") as connection:
-        same = {"compare_type": connection.dialect.name == "sqlite"}  # elsewhere they are as wide as needed
+        # A database's columns are as wide as they need to be, and it has a table for itself.
+        same: dict[str, Any] = {"compare_type": connection.dialect.name == "sqlite"}
+        same["include_name"] = lambda name, kind, parents: name != "ends_of_transactions"
         assert compare_metadata(MigrationContext.configure(connection, opts=same), tables.metadata) == []
         tables.metadata.drop_all(connection)
         connection.exec_driver_sql("DROP TABLE alembic_version")
