@@ -5,8 +5,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.access import Access, alone
-from data.store import CATALOG, Store, locate, open_store
+from dashboard.access import Access, visitor
+from data.store import Store, catalogue_file, locate, open_store
 from engine.jobs import queue
 
 
@@ -17,20 +17,26 @@ class Lab:
     store: Store
     access: Access
 
+    def shows(self, view: str) -> bool:
+        """Whether whoever looks may open a view: a guest has the one that the public link is of."""
+        return self.access.view is None or self.access.view == view
+
 
 def find_lab() -> Lab | None:
     """Open the store where this app looks for it; None where there is none yet.
 
     Raises:
-        LabError: something is there that cannot be used, for example a store of a newer version.
+        LabError: something is there that cannot be used, for example a store of a newer version, or the
+            lab does not know who is looking.
     """
     root = locate().expanduser().absolute()
-    if not (root / CATALOG).exists() and not root.is_file():
+    catalog = catalogue_file(root)
+    if catalog is None and not root.is_file():
         return None
-    catalog = root / CATALOG
-    lab = Lab(_open(str(root), catalog.stat().st_ino if catalog.exists() else 0), alone())
-    _reap(str(root), lab.store)
-    return lab
+    store = _open(str(root), catalog.stat().st_ino if catalog is not None else 0)
+    access = visitor(store)
+    _reap(str(root), store)
+    return Lab(store.acting_as(access.person), access)
 
 
 def create_lab() -> Lab:
@@ -50,5 +56,5 @@ def _open(root: str, identity: int) -> Store:
 
 @st.cache_data(ttl=5, max_entries=8, show_spinner=False)
 def _reap(root: str, _store: Store) -> None:
-    """Mark jobs whose process is gone, at most every five seconds for the whole app."""
-    queue.reap(_store)
+    """Mark jobs whose process is gone and start those that may begin, at most every five seconds."""
+    queue.tend(_store)
