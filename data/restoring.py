@@ -1,14 +1,12 @@
 """A store made again from a backup: whole under its name, or not there."""
 
 import shutil
-import sqlite3
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from data import migrations
-from data.backend import BUSY_SECONDS
 from data.durable import refused, sync_folder
 from data.errors import LabError
 from data.manifest import (
@@ -23,7 +21,7 @@ from data.manifest import (
 )
 from data.recovery import JobLock
 from data.settings import settings
-from data.store import CATALOG, FOLDERS
+from data.store import CATALOG, FOLDERS, catalogue_file, open_store
 from data.upgrading import require_unused
 
 
@@ -114,21 +112,21 @@ def _copy(backup: Path, manifest: Manifest, aside: Path) -> None:
 
 
 def _require_replaceable(target: Path, replace: bool) -> None:
-    path = target / CATALOG
-    if not replace or not path.exists():
+    path = catalogue_file(target)
+    if not replace or path is None:
         raise LabError(
             "There is something already",
-            f"`{target}` is {'a store' if path.exists() else 'no empty folder'}.",
-            "Name another folder" + (", or give --replace: it is kept aside." if path.exists() else "."),
+            f"`{target}` is {'no empty folder' if path is None else 'a store'}.",
+            "Name another folder" + ("." if path is None else ", or give --replace: it is kept aside."),
         )
     busy = []
     try:
-        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as connection:
-            busy = [id for (id,) in connection.execute("SELECT id FROM jobs WHERE status = 'running'")]
-    except sqlite3.DatabaseError:
-        damaged = True  # which is why it is replaced; who writes its traces is known by locks
+        with closing(open_store(target)) as store:
+            busy = [job.id for job in store.catalog.jobs() if job.status == "running"]
+    except LabError:
+        sound = False  # which is why it is replaced; who writes its traces is known by locks
     else:
-        damaged = False
+        sound = True
     for lock in (target / "journals").glob("*/lock"):
         try:
             JobLock(lock.parent).release()
@@ -140,7 +138,7 @@ def _require_replaceable(target: Path, replace: bool) -> None:
             f"Job {busy[0]} writes to `{target}`.",
             "Stop it first, with `python -m engine cancel`.",
         )
-    if not damaged:
+    if sound and path.name == CATALOG:  # who else has a database open is not known
         require_unused(path)
 
 

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import analyses, checkpoints, manifest, networks
+from data import analyses, checkpoints, manifest, networks, tables
 from data.arrays import to_bytes
 from data.backup import back_up
 from data.catalog_jobs import Process
@@ -52,12 +51,12 @@ def full(lab: Lab) -> Iterator[Lab]:
 
 
 def rows(store: Store, except_for: tuple[str, ...] = ()) -> dict[str, list[tuple[object, ...]]]:
-    """Return every row of the catalogue, read without the code under test."""
-    connection = sqlite3.connect(store.catalog.path)
-    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    found = {name: sorted(connection.execute(f"SELECT * FROM {name}"), key=str) for name in names}
-    connection.close()
-    return {name: each for name, each in found.items() if name not in ("sqlite_sequence", *except_for)}
+    """Return every row of the catalogue but those of some tables."""
+    found = {}
+    with store.catalog.reading() as connection:
+        for table in tables.metadata.sorted_tables:
+            found[table.name] = sorted(map(tuple, connection.execute(table.select())), key=str)
+    return {name: each for name, each in found.items() if name not in except_for}
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -85,9 +84,8 @@ def test_a_restored_store_is_the_store_at_rest(full: Lab, tmp_path: Path) -> Non
     assert not list(store.journals.iterdir())
     for name in ("checkpoints", "analyses", "networks", "logs"):
         assert contents(store.root / name) == contents(full.store.root / name)
-    assert sorted(path.name for path in store.root.iterdir() if path.is_file()) == [
-        "catalog.sqlite", "catalog.sqlite-shm", "catalog.sqlite-wal"
-    ]  # fmt: skip
+    left = {path.name for path in store.root.iterdir() if path.is_file()}
+    assert left - {"catalog.sqlite-shm", "catalog.sqlite-wal"} == {store.catalog.path.name}
     assert store.catalog.requeue_job(2)
     with TraceWriter(store, 2, ["loss"], retrace=True) as writer:  # resumed, as a training does
         writer.write([3] * 6, range(6), np.arange(6) / 10, np.arange(6) / 4, {"loss": np.ones(6)})
@@ -243,8 +241,9 @@ def test_where_it_cannot_go(full: Lab, tmp_path: Path) -> None:
     ):
         with pytest.raises(LabError, match=why):
             restore(made.root, target, replace)
-    with pytest.raises(LabError, match="in use"):
-        restore(made.root, other.store.root, True)
+    if other.catalog.path.name == "catalog.sqlite":  # of a database it is not known who has it open
+        with pytest.raises(LabError, match="in use"):
+            restore(made.root, other.store.root, True)
     with pytest.raises(LabError, match="no backup"):
         restore(other.store.root, tmp_path / "new")
     assert not (tmp_path / "new").exists()

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data import analyses, checkpoints, retention
+from data import analyses, checkpoints, retention, tables
 from data.errors import LabError
 from data.integrity import check
 from data.people import Person
@@ -31,11 +30,13 @@ def ended(lab: Lab, job: int, days: float = 0.0, status: str = "done") -> None:
 
 
 def age(lab: Lab, table: str, column: str, id: int, days: float) -> None:
-    moment = (datetime.now(UTC) - days * DAY).replace(tzinfo=None).isoformat(" ")
-    connection = sqlite3.connect(lab.catalog.path)
-    with connection:
-        connection.execute(f"UPDATE {table} SET {column} = ? WHERE id = ?", [moment, id])
-    connection.close()
+    change(lab, table, {column: datetime.now(UTC) - days * DAY}, id)
+
+
+def change(lab: Lab, table: str, values: dict[str, object], id: int) -> None:
+    of = tables.metadata.tables[table]
+    with lab.catalog.writing("machine") as connection:
+        connection.execute(of.update().where(of.c.id == id).values(values))
 
 
 def trained(lab: Lab, arms: dict[str, int], study: str = "study") -> tuple[int, list[int]]:
@@ -163,6 +164,7 @@ def test_states_of_ended_trainings_go_after_their_time(lab: Lab) -> None:
     assert len(list(lab.store.checkpoints.iterdir())) == 8
 
 
+@pytest.mark.sqlite
 def test_what_belongs_to_nothing_goes_when_it_is_old(lab: Lab) -> None:
     root = lab.store.root
     (root / "traces" / "1-0.spill.tmp").mkdir()
@@ -191,13 +193,9 @@ def test_what_belongs_to_nothing_goes_when_it_is_old(lab: Lab) -> None:
 
 def test_jobs_at_work_are_left_alone(deleted: Lab) -> None:
     deleted.catalog.finish_job(1, "stopped")
-    connection = sqlite3.connect(deleted.catalog.path)
-    with connection:
-        connection.execute("UPDATE jobs SET status = 'running'")
+    change(deleted, "jobs", {"status": "running"}, 1)
     assert tidy(deleted.store).runs == []
-    with connection:
-        connection.execute("UPDATE jobs SET status = 'stopped'")
-    connection.close()
+    change(deleted, "jobs", {"status": "stopped"}, 1)
     lock = JobLock(deleted.store.journals / "1")
     done = tidy(deleted.store)
     assert done.runs == []
@@ -271,6 +269,7 @@ def test_readers_see_no_gap(deleted: Lab) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite  # the store is copied by its files
 def test_killed_while_tidying(deleted: Lab, tmp_path: Path, killed: Killed) -> None:  # noqa: F811
     lab = deleted
     job, _ = trained(lab, {"RR": 2}, "gone")

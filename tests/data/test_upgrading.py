@@ -15,6 +15,8 @@ from data.errors import LabError
 from data.store import FOLDERS, Store, open_store
 from data.upgrading import former_path, roll_back
 
+pytestmark = pytest.mark.sqlite
+
 EARLIER = sorted(migrations.KNOWN - {migrations.HEAD})
 ROWS = """
 INSERT INTO studies (name, title, claim, config, source, created_at)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data.errors import LabError
 from data.restoring import restore
-from data.store import CATALOG, locate
+from data.store import CATALOG, catalogue_file, locate
 from data.upgrading import roll_back
 from engine.cli.command import Command, Outcome, open_lab
 
@@ -31,9 +31,15 @@ def _run(arguments: Namespace) -> Outcome:
         )
     root = locate(arguments.store)
     if arguments.catalogue is not None:
+        if not (root / CATALOG).exists():
+            raise LabError(
+                "There is no such catalogue",
+                f"`{root}` has no catalogue in a file; none is kept of one in a database.",
+                "Restore a backup that the former version made.",
+            )
         open_lab(arguments).close()  # dead jobs are marked, and their rows sealed
         return _rolled_back(root, arguments)
-    if arguments.replace and (root / CATALOG).exists():
+    if arguments.replace and catalogue_file(root) is not None:
         with contextlib.suppress(LabError):  # one that cannot be opened is one to be replaced
             open_lab(arguments).close()
     done = restore(arguments.backup, root, arguments.replace)
