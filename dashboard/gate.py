@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.auth_util import encode_provider_token
@@ -81,7 +81,7 @@ class Gate:
             name = host if host.endswith("]") else host.rpartition(":")[0] or host
             return None if name.lower() in self._hosts else _said(421, "This lab has another name.")
         if path == "/sign-in":
-            return self._sign_in_page(Request(connection.scope), "")
+            return self._sign_in_page("")
         if path == "/sign-in/go":
             # Made at the click: a provider's token is good for two minutes.
             return RedirectResponse(
@@ -94,7 +94,7 @@ class Gate:
             try:
                 await run_in_threadpool(signed_in, DESK.store, claims)
             except LabError as error:
-                return self._sign_in_page(Request(connection.scope), str(error), 403)
+                return self._sign_in_page(str(error), 403)
             return self._onward(connection, path)
         if key := connection.cookies.get(PUBLIC_COOKIE):
             page = not path.startswith(GUESTS_BELOW) or path.startswith("/_stcore/stream")
@@ -132,7 +132,7 @@ class Gate:
         try:
             view = await run_in_threadpool(DESK.store.machine.catalog.public_view, key)
         except LabError as error:
-            return self._sign_in_page(Request(connection.scope), str(error), 404)
+            return self._sign_in_page(str(error), 404)
         response = RedirectResponse(f"{self._base}/{view.view}?{view.query}", 303)
         self._set(response, PUBLIC_COOKIE, key, 24 * 3600)
         return response
@@ -141,7 +141,7 @@ class Gate:
         path = self._base or "/"
         response.set_cookie(name, value, max_age=seconds, path=path, httponly=True, samesite="lax")
 
-    def _sign_in_page(self, request: Request, why: str, status: int = 200) -> Response:
+    def _sign_in_page(self, why: str, status: int = 200) -> Response:
         provider = urlsplit(settings().sign_in.metadata_url).hostname or ""
         told = f"<p role='alert'>{escape(why)}</p>" if why else ""
         other = (

@@ -209,6 +209,7 @@ def test_ready_says_nothing_else(lab: Lab) -> None:
         assert json.load(answer) == {"ready": True}
 
 
+@pytest.mark.sqlite
 def test_texts_of_tokens_are_kept_nowhere(lab: Lab) -> None:
     row, text = lab.store.catalog.add_token("laptop", "log")
     assert text.startswith("detour_")
