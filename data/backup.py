@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import insert, select, update
 
 from data import migrations, tables
 from data.catalog import Catalog
@@ -35,7 +35,7 @@ from data.upgrading import require_unused
 
 _TRIES = 50
 _STOPPED = {
-    "title": "The job was running when the store was backed up",
+    "title": "The job had not ended when the store was backed up",
     "message": "Every row that it had acknowledged then is here.",
     "remedy": "A training goes on with `python -m engine resume`; start another job again.",
 }
@@ -286,9 +286,9 @@ def copy_rows(source: Catalog, copy: Catalog) -> datetime:
 
 
 def _stop_jobs(copy: Catalog, moment: datetime) -> list[int]:
-    """Mark those jobs stopped that some process has, and return them; queued ones without one wait on."""
+    """Mark jobs stopped that run or wait, so that no copy of a lab starts work by itself; return them."""
     jobs, runs = tables.jobs, tables.runs
-    going = or_(jobs.c.status == "running", (jobs.c.status == "queued") & jobs.c.pid.is_not(None))
+    going = jobs.c.status.in_(["queued", "running"])
     ended = {"status": "stopped", "finished_at": moment, "error": _STOPPED}
     with copy.writing("machine") as connection:
         statement = update(jobs).where(going).values(ended).returning(jobs.c.id)

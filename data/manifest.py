@@ -41,7 +41,7 @@ class Manifest(NamedTuple):
         made_at: when the moment was that it shows.
         revision: of its catalogue.
         jobs: number and creation of its jobs, by which a lab is told from another.
-        stopped: jobs that ran at that moment; here they are stopped.
+        stopped: jobs that ran or waited at that moment; here they are stopped.
         damaged: what of the store could not be read, and so is not in the backup.
         files: by path, the catalogue included.
     """

@@ -149,6 +149,8 @@ def test_attempts_that_a_finished_one_replaced(lab: Lab) -> None:
     assert (done.states, done.runs) == (1, old)
     assert {run.id for run in lab.catalog.runs()} == set(new)
     assert checkpoints.states(lab.store, third)
+    assert tidy(lab.store, states=30 * DAY).states == 2
+    assert tidy(lab.store).runs == []  # the unfinished one is newer: it replaced nothing and was not replaced
     assert check(lab.store) == []
 
 

@@ -20,7 +20,9 @@ def _run(arguments: Namespace) -> Outcome:
         f"{len(manifest.files):,} files, {manifest.bytes:,} bytes; {made.copied_bytes:,} of them are new."
     ]
     if manifest.stopped:
-        lines.append(f"Running then, and stopped there: job {', '.join(map(str, manifest.stopped))}.")
+        lines.append(
+            f"Running or queued then, and stopped there: job {', '.join(map(str, manifest.stopped))}."
+        )
     lines += [f"Not in it, since it is damaged: {one}." for one in manifest.damaged]
     data = {
         "backup": str(made.root),

@@ -52,8 +52,8 @@ def _run(arguments: Namespace) -> Outcome:
         lines.append(f"The store that was there is in {done.former}.")
     if manifest.stopped:
         lines.append(
-            f"Running when it was backed up, and stopped here: job {', '.join(map(str, manifest.stopped))}. "
-            "A training goes on with: python -m engine resume JOB"
+            "Running or queued when it was backed up, and stopped here: job "
+            f"{', '.join(map(str, manifest.stopped))}. A training goes on with: python -m engine resume JOB"
         )
     lines += [f"Damaged when it was backed up: {one}." for one in manifest.damaged]
     data = {
