@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
+from dashboard.links import link
 from dashboard.wording import count, duration
 from data.rows import JobRow
 from engine.jobs.request import Request, measured_seconds, request
@@ -58,4 +59,6 @@ def show(there: Collection[str], jobs: Sequence[JobRow]) -> None:
             mark = " :green-badge[in this store]" if name in there else ""
             told = " · ".join(part for part in (size, took, study.source) if part)
             st.markdown(f"**{study.title}**{mark}  \n{study.claim}  \n:small[:gray[{told}]]")
-            st.code(f"python -m engine train {name}", language="bash")
+            with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+                link("train", "Train it here", ":material/model_training:", **{"train.study": name})
+                st.code(f"python -m engine train {name}", language="bash")

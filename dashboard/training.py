@@ -1,6 +1,7 @@
 """Starts the demo study, shows a job at work with progress and stop, and one that was stopped with resume."""
 
 from datetime import UTC, datetime
+from typing import Literal
 
 import streamlit as st
 
@@ -8,12 +9,15 @@ from dashboard import queries
 from dashboard.access import Access
 from dashboard.callbacks import act
 from dashboard.lab import Lab, create_lab
+from dashboard.links import link
 from dashboard.wording import count, duration, escaped, failure, message
+from data.people import ROLES
 from data.rows import AnalysisRow, JobKind, JobRow
+from data.settings import settings
 from data.store import Store
 from engine.jobs import queue
 from engine.jobs.kinds import KINDS
-from engine.jobs.request import Request, request, require_space
+from engine.jobs.request import request
 
 DEMO = "digits-shuffling"
 COMMAND = f"python -m engine train {DEMO}"
@@ -26,20 +30,32 @@ def train_button(access: Access, key: str, lab: Lab | None = None) -> None:
     disabled = not access.may_change
     if st.button(label, icon=":material/play_arrow:", type="primary", key=key, disabled=disabled):
         store = (lab or create_lab()).store
-        start(store, wanted)
+        queue.submit_training(store, wanted)
         st.rerun()
 
 
-def start(store: Store, wanted: Request) -> int:
-    """Write the study down and queue its training.
+def locked(lab: Lab) -> str:
+    """Return why whoever looks may start nothing; "" where they may."""
+    if lab.access.may_change:
+        return ""
+    return f"Your role is {lab.access.role}, which {ROLES[lab.access.role]}. An administrator can change it."
 
-    Raises:
-        LabError: the disk has no room for it.
-    """
-    require_space(wanted, store.root)
-    study = wanted.study
-    store.catalog.save_study(study.name, study.title, study.claim, study.config(), "engine")
-    return queue.submit(store, "train", study.name, wanted.spec)
+
+def not_theirs(lab: Lab, job: JobRow) -> str:
+    """Return why whoever looks may neither stop nor resume a job; "" where they may."""
+    if (why := locked(lab)) or job.person == lab.access.name or lab.access.person.may("admin"):
+        return why
+    return f"Job {job.id} belongs to {job.person or 'somebody unknown'}: they or an administrator may do it."
+
+
+def whose(lab: Lab, job: JobRow) -> str:
+    """Say of a job which it is, and whose it is where that is somebody else's, and which GPU it has."""
+    parts = [f"job {job.id}"]
+    if job.person != lab.access.name:
+        parts.append(escaped(job.person))
+    if job.gpu is not None:
+        parts.append(f"GPU {job.gpu}")
+    return " · ".join(parts)
 
 
 def seconds_left(job: JobRow) -> float | None:
@@ -54,21 +70,40 @@ def job_card(lab: Lab, job: JobRow) -> None:
     with st.container(border=True, key=f"job.{job.id}"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.markdown(
-                f"**{KINDS[job.kind].doing} {escaped(job.study)}** :gray[· job {job.id}]", width="stretch"
+                f"**{KINDS[job.kind].doing} {escaped(job.study)}** :gray[· {whose(lab, job)}]",
+                width="stretch",
             )
-            st.button(
-                "Stopping" if job.stop_requested else "Stop",
-                icon=":material/stop_circle:",
-                key=f"job.{job.id}.stop",
-                disabled=job.stop_requested or not lab.access.may_change,
-                help="The job ends within seconds and can be resumed; every row it has written is kept."
-                if job.kind == "train"
-                else "The job ends within seconds; nothing is kept of what it has not finished.",
-                on_click=act,
-                args=(_stop, lab.store, job.id),
-            )
-        share = min(job.step / job.steps, 1.0) if job.steps else 0.0
-        st.progress(share, text=_progress_text(job))
+            if job.kind == "train":
+                link("train", "Log", ":material/article:", job=str(job.id))
+            stop_button(lab, job)
+        progress(lab, job)
+
+
+def stop_button(lab: Lab, job: JobRow) -> None:
+    """Show the button that stops a job, or takes it out of the queue."""
+    waits = job.status == "queued"
+    if waits:
+        told = "It leaves the queue; it can be queued again."
+    elif job.kind == "train":
+        told = "The job ends within seconds and can be resumed; every row it has written is kept."
+    else:
+        told = "The job ends within seconds; nothing is kept of what it has not finished."
+    why = not_theirs(lab, job)
+    st.button(
+        "Stopping" if job.stop_requested else "Cancel" if waits else "Stop",
+        icon=":material/stop_circle:",
+        key=f"job.{job.id}.stop",
+        disabled=job.stop_requested or bool(why),
+        help=why or told,
+        on_click=act,
+        args=(_stop, lab.store, job.id),
+    )
+
+
+def progress(lab: Lab, job: JobRow) -> None:
+    """Show how far an active job is, or where in the queue."""
+    share = min(job.step / job.steps, 1.0) if job.steps else 0.0
+    st.progress(share, text=_progress_text(lab, job))
 
 
 def resumable(store: Store) -> list[JobRow]:
@@ -92,22 +127,31 @@ def resume_card(lab: Lab, job: JobRow) -> None:
                 f"{count(job.steps, 'step')}]",
                 width="stretch",
             )
-            st.button(
-                "Resume",
-                icon=":material/resume:",
-                key=f"job.{job.id}.resume",
-                disabled=not lab.access.may_change,
-                help="The job goes on where it stood; its runs end as if it had never been interrupted.",
-                on_click=act,
-                args=(queue.resume, lab.store, job.id),
-            )
+            link("train", "Log", ":material/article:", job=str(job.id))
+            resume_button(lab, job)
         if job.error is not None:
             st.caption(message(f"{job.error['title']}. {job.error['message']}"))
 
 
-def _progress_text(job: JobRow) -> str:
+def resume_button(lab: Lab, job: JobRow, type: Literal["primary", "secondary"] = "secondary") -> None:
+    """Show the button that queues a training again which was stopped or failed."""
+    why = not_theirs(lab, job)
+    st.button(
+        "Resume" if job.status == "stopped" else "Try again",
+        icon=":material/resume:",
+        type=type,
+        key=f"job.{job.id}.resume",
+        disabled=bool(why),
+        help=why
+        or "It is queued and goes on where it stood; its runs end as if it had never been interrupted.",
+        on_click=act,
+        args=(queue.resume, lab.store, job.id),
+    )
+
+
+def _progress_text(lab: Lab, job: JobRow) -> str:
     if job.status == "queued":
-        return "Waiting for its process to start"
+        return _place(lab, job)
     unit = KINDS[job.kind].unit
     parts = [f"{job.step:,} of {count(job.steps, unit)}"]
     if job.rate:
@@ -118,6 +162,15 @@ def _progress_text(job: JobRow) -> str:
     if job.started_at:
         parts.append(f"running for {duration((datetime.now(UTC) - job.started_at).total_seconds())}")
     return " · ".join(parts)
+
+
+def _place(lab: Lab, job: JobRow) -> str:
+    """Say where in the queue a job is, and what it waits for."""
+    for number, one in enumerate(queue.line(lab.store), 1):
+        if one.job.id == job.id:
+            why = one.why or ("a worker takes it" if settings().jobs.runner == "worker" else "it begins now")
+            return message(f"Number {number} in the queue: {why}")
+    return "Its process is starting"
 
 
 def _stop(store: Store, job: int) -> None:

@@ -270,6 +270,12 @@ class JobCatalog(Database):
         self.person.require_study(row["study"])
         return JobRow(**row)
 
+    def device_of(self, id: int) -> str | None:
+        """Return where a job's runs train; None before it has any."""
+        query = select(tables.runs.c.device).where(tables.runs.c.job == id).limit(1)
+        with self.reading() as connection:
+            return connection.execute(query).scalar()
+
     def jobs(self, study: str | None = None) -> list[JobRow]:
         """Return the jobs of a study, or of all, the newest first."""
         study = self.person.within(study)

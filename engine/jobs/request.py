@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -71,6 +72,20 @@ class Request:
             "checkpoint_seconds": self.checkpoint_seconds,
             "compiled": self.compiled,
         }
+
+    @property
+    def command(self) -> str:
+        """The command line that asks for it."""
+        words = ["python", "-m", "engine", "train", self.name]
+        first = self.seeds.start
+        if self.seeds != range(self.study.seeds):
+            words += ["--seeds", f"{first}..{self.seeds.stop - 1}" if first else f"{self.seeds.stop}"]
+        if len(self.arms) < len(self.study.arms):
+            words += ["--arms", ",".join(self.arms)]
+        words += [] if self.device == "auto" else ["--device", self.device]
+        for key, value in self.overrides.items():
+            words += ["--set", f"{key}={value}"]
+        return shlex.join(words)
 
     @property
     def disk_bytes(self) -> int:
@@ -153,8 +168,8 @@ def require_space(wanted: Request, root: Path) -> None:
     if free < need:
         raise LabError(
             "Too little disk space",
-            f"{wanted.runs:,} runs of {wanted.study.steps:,} steps need up to {_size(need)}; "
-            f"`{there}` has {_size(free)} free.",
+            f"{wanted.runs:,} runs of {wanted.study.steps:,} steps need up to {size_told(need)}; "
+            f"`{there}` has {size_told(free)} free.",
             "Free some space, train fewer seeds or epochs, or put the store elsewhere with --store.",
         )
 
@@ -185,7 +200,8 @@ def measured_seconds(wanted: Request, jobs: Sequence[JobRow]) -> tuple[float, in
     return None if nearest is None else nearest[1:]
 
 
-def _size(count: float) -> str:
+def size_told(count: float) -> str:
+    """Return a number of bytes in words, for example "1.2 GiB"."""
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
         if count < 1024 or unit == "TiB":
             break

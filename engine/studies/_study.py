@@ -270,6 +270,27 @@ class Study:
         """Return the constructor arguments of the model in an arm, the arm's own over the study's."""
         return dict(self.model_settings) | dict(self.arm(arm).model)
 
+    def settings(self) -> dict[str, Any]:
+        """Return what `override` can change, with the present values; None where any value would do.
+
+        What every arm sets for itself is left out.
+        """
+        groups: dict[str, Mapping[str, Any]] = {
+            "model": {**model_settings(self.model), **self.model_settings},
+            "dataset": {**dataset(self.dataset).settings, **self.dataset_settings},
+            "schedule": {**SETTINGS.get(self.schedule, {}), **self.schedule_settings},
+        }
+        found = {key: getattr(self, key) for key in _SETTINGS}
+        for group, values in groups.items():
+            found |= {f"{group}.{name}": value for name, value in values.items()}
+        return {key: value for key, value in found.items() if not self._set_by_every_arm(key)}
+
+    def _set_by_every_arm(self, key: str) -> bool:
+        group, _, name = key.rpartition(".")
+        return all(
+            name in (arm.model if group == "model" else {} if group else arm.training) for arm in self.arms
+        )
+
     def override(self, settings: Mapping[str, str]) -> "Study":
         """Return the study with some settings changed, under a name that says so.
 
@@ -319,11 +340,7 @@ class Study:
                 given[key] = groups[group][name] = value
         chosen = {key: value for key, value in changes.items() if value != getattr(self, key)} | given
         for key in chosen:
-            group, _, name = key.rpartition(".")
-            if all(
-                name in (arm.model if group == "model" else {} if group else arm.training)
-                for arm in self.arms
-            ):
+            if self._set_by_every_arm(key):
                 raise LabError(
                     "A setting without effect",
                     f"Every arm of `{self.name}` sets `{key}` for itself, which stands over the study's.",

@@ -131,8 +131,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path],
             log = (tmp_path_factory.mktemp("app") / "log").open("wb")
             command = [sys.executable, "-m", "streamlit", "run", str(SERVER), "--server.port", str(port)]
             with log:
+                told = {"DETOUR_STORE": str(root), "DETOUR_JOBS_RUNNER": "process"}
                 process = subprocess.Popen(
-                    command, cwd=ROOT, env={**os.environ, "DETOUR_STORE": str(root), "DETOUR_JOBS_RUNNER": "process"}, stdout=log, stderr=log
+                    command, cwd=ROOT, env={**os.environ, **told}, stdout=log, stderr=log
                 )
             started[root] = (process, address)
             _wait(address, process)

@@ -30,6 +30,8 @@ def test_views_are_found_by_listing_and_each_states_its_question():
         "shuffling",
         "connectivity",
         "upload",
+        "train",
+        "admin",
     ]
     assert all(view.question.endswith("?") for view in found)
 

@@ -25,6 +25,7 @@ VIEWS = {
     "shuffling": "Shuffling",
     "connectivity": "Connectivity",
     "upload": "Upload",
+    "train": "Train",
 }
 
 
@@ -49,7 +50,7 @@ def test_every_view_is_drawn_in_light_and_dark(made, visit, tmp_path, path):
             page.wait_for_timeout(500)
             settle(page)
         healthy(page)
-        if path not in ("runs", "upload"):
+        if path not in ("runs", "upload", "train"):
             expect(page.locator("[data-testid=stVegaLiteChart] .marks").first).to_be_visible(timeout=20_000)
         assert background(page) == theme
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280

@@ -178,8 +178,8 @@ def test_a_stopped_training_is_resumed_where_it_was_stopped(lab, view, monkeypat
     job = stopped(
         root, error={"title": "The job's process is gone", "message": "It was killed.", "remedy": ""}
     )
-    started = []
-    monkeypatch.setattr(queue, "_start", lambda store, id: started.append(id))
+    pumped = []
+    monkeypatch.setattr(queue, "pump", lambda store: pumped.append(store))
     app = view("studies")
     assert not app.exception
     assert not app.get("progress")
@@ -190,12 +190,12 @@ def test_a_stopped_training_is_resumed_where_it_was_stopped(lab, view, monkeypat
     assert resume.help
     resume.click().run()
     assert not app.exception
-    assert started == [job]
+    assert pumped
     store = open_store(root)
     assert store.catalog.job(job).status == "queued"
     store.close()
-    assert "Waiting for its process to start" in app.progress[0].text
-    assert [button.label for button in app.button] == ["Stop"]
+    assert "Number 1 in the queue: a worker takes it" in app.progress[0].text
+    assert [button.label for button in app.button] == ["Cancel"]
 
 
 def test_a_training_that_failed_before_it_had_runs_says_why_until_it_is_trained_again(lab, view):
@@ -209,17 +209,16 @@ def test_a_training_that_failed_before_it_had_runs_says_why_until_it_is_trained_
     assert not app.exception
     assert f"job {job} · failed" in words(app)
     assert "File not found. There is no `mine.npz`." in words(app)
-    assert [button.label for button in app.button] == ["Resume"]
+    assert [button.label for button in app.button] == ["Try again"]
     again = store.catalog.create_job("train", "digits-shuffling", {"study": "digits-shuffling"}).id
     store.catalog.finish_job(again, "done")
     store.close()
     assert "File not found" not in words(view("studies"))
 
 
-def test_a_training_that_went_on_elsewhere_meanwhile_is_not_resumed_twice(lab, view, monkeypatch):
+def test_a_training_that_went_on_elsewhere_meanwhile_is_not_resumed_twice(lab, view):
     root = lab("running")
     job = stopped(root)
-    monkeypatch.setattr(queue, "pump", lambda store: pytest.fail("started twice"))
     app = view("studies")
     store = open_store(root)
     store.catalog.requeue_job(job)
