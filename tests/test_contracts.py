@@ -111,10 +111,10 @@ def imported(node: ast.AST) -> list[str]:
 
 
 def test_requirements_are_pinned_and_used() -> None:
-    lines = [
-        line for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")
-    ]
-    assert all(re.fullmatch(r"[a-z0-9-]+==[\w.]+", line) for line in lines)
+    files = set(ROOT.glob("requirements*.txt")) - {ROOT / "requirements-dev.txt"}
+    texts = [path.read_text() for path in sorted(files)]
+    lines = [line for text in texts for line in text.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+(\[[a-z]+\])?==[\w.]+", line) for line in lines)
     imports = {
         name.partition(".")[0]
         for house in HOUSES
@@ -128,7 +128,7 @@ def test_requirements_are_pinned_and_used() -> None:
         "protobuf": "google",
         "google-crc32c": "google_crc32c",
     }
-    names = {line.partition("==")[0] for line in lines}
+    names = {re.split(r"\[|==", line)[0] for line in lines}
     by_streamlit = {"authlib", "httpx"}  # its own extra, `streamlit[auth]`, is no pin
     assert {modules.get(name, name) for name in names} - imports == by_streamlit
     third_party = imports - set(sys.stdlib_module_names) - set(HOUSES)

@@ -11,7 +11,7 @@ from typing import Any
 from data.errors import LabError
 from data.queueing import Capacity, wants_gpu
 from data.settings import settings
-from data.store import CATALOG, open_store
+from data.store import catalogue_file, open_store
 from engine.jobs.processes import me
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -87,7 +87,7 @@ def see_free_gpu(root: Path, spec: Mapping[str, Any], job: int | None = None) ->
     Raises:
         LabError: every GPU is taken.
     """
-    there, store = capacity(), open_store(root) if (root / CATALOG).exists() else None
+    there, store = capacity(), open_store(root) if catalogue_file(root) else None
     begun = store.catalog.job_runs(job) if store is not None and job is not None else []
     if not wants_gpu(spec, begun[0].device if begun else None, there.gpus):
         return None

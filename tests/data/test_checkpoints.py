@@ -239,6 +239,7 @@ def test_killed_before_every_change_of_a_file(lab: Lab) -> None:
     assert moment > 15
 
 
+@pytest.mark.sqlite
 def test_a_store_of_the_first_version_is_brought_up(tmp_path: Path) -> None:
     root = tmp_path / "lab"
     store = open_store(root, create=True)

@@ -19,6 +19,8 @@ from tests.data.crash_child import ROWS, value
 
 REPOSITORY = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.both_catalogues
+
 
 class Killer:
     """The process that forks writers, and the knowledge of how they ended."""

@@ -62,6 +62,7 @@ def test_a_torn_journal_is_sound_and_a_strange_one_is_not(sound: Lab) -> None:
     assert [one.path for one in check(sound.store)] == [f"journals/{path.parent.name}/{path.name}"]
 
 
+@pytest.mark.sqlite
 def test_rows_of_unknown_runs_and_broken_links_are_found(sound: Lab) -> None:
     with sqlite3.connect(sound.store.catalog.path) as connection:
         connection.execute("DELETE FROM runs WHERE seed = 1 AND arm = 'SS'")

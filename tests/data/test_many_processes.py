@@ -11,6 +11,8 @@ from tests.data.conftest import Lab
 
 REPOSITORY = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.both_catalogues
+
 WRITER = """
 import os, sys, time
 import numpy as np

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,18 @@ def test_two_stores_share_a_database_and_nothing_else(lab: Lab, tmp_path: Path) 
     with lab.catalog.writing("machine"):  # the one's lock is not the other's
         other.catalog.save_study("more", "S", "c", {}, "engine")
     other.close()
+
+
+def test_many_creators_make_one_store(lab: Lab, tmp_path: Path) -> None:
+    before = _schemas(lab)
+    with ThreadPoolExecutor(4) as pool:
+        stores = list(pool.map(lambda _: open_store(tmp_path / "new", create=True), range(4)))
+    stores[0].catalog.save_study("s", "S", "c", {}, "engine")
+    assert [[row.name for row in store.catalog.studies()] for store in stores] == [["s"]] * 4
+    assert len(_schemas(lab) - before) == 1
+    for store in stores:
+        store.close()
+    assert {path.name for path in stores[0].root.iterdir() if path.is_file()} == {POINTER}
 
 
 def test_a_user_who_may_make_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

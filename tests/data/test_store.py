@@ -34,6 +34,7 @@ def test_locate(monkeypatch: pytest.MonkeyPatch) -> None:
     assert locate("here") == Path("here")
 
 
+@pytest.mark.sqlite
 def test_a_new_store_opens_again_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     odd = tmp_path / "100% mine; 'a' ?&#" / "lab"
     store = open_store(odd, create=True)
@@ -60,6 +61,7 @@ def test_a_new_store_opens_again_from_any_folder(tmp_path: Path, monkeypatch: py
     ]
 
 
+@pytest.mark.sqlite
 def test_a_relative_store_survives_a_change_of_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +90,7 @@ def test_missing_store(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.sqlite
 def test_a_store_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
     root = tmp_path / "lab"
     open_store(root, create=True).close()
@@ -102,6 +105,7 @@ def test_a_store_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
     assert contents(root) == before
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "content", [b"", b"not a database at all, but long enough for one" * 50, b"SQLite format 3\0"]
 )
@@ -115,6 +119,7 @@ def test_a_corrupt_catalogue_is_not_touched(tmp_path: Path, content: bytes) -> N
     assert contents(root) == before
 
 
+@pytest.mark.sqlite
 def test_a_catalogue_torn_in_the_middle(tmp_path: Path) -> None:
     root = tmp_path / "lab"
     store = open_store(root, create=True)
@@ -127,6 +132,7 @@ def test_a_catalogue_torn_in_the_middle(tmp_path: Path) -> None:
         open_store(root).catalog.studies()
 
 
+@pytest.mark.sqlite
 def test_a_foreign_database_is_not_touched(tmp_path: Path) -> None:
     root = tmp_path / "lab"
     root.mkdir()
@@ -154,6 +160,7 @@ else:
 """
 
 
+@pytest.mark.sqlite
 def test_read_only_folders(tmp_path: Path) -> None:
     root = tmp_path / "there" / "lab"
     open_store(root, create=True).close()
@@ -194,6 +201,7 @@ def test_threads_make_stores_at_once(tmp_path: Path) -> None:
             store.close()
 
 
+@pytest.mark.sqlite
 def test_many_creators_make_one_store(tmp_path: Path) -> None:
     root = tmp_path / "lab"
     command = [

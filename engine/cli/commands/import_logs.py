@@ -13,7 +13,7 @@ from data.importing.gathering import Given
 from data.importing.intake import Intake, clear_abandoned
 from data.importing.roles import Corrections
 from data.importing.staging import StoppedReading
-from data.store import CATALOG, Store, locate
+from data.store import Store, catalogue_file, locate
 from engine.cli.bar import bar
 from engine.cli.command import Command, Outcome, open_lab
 from engine.cli.table import table
@@ -47,7 +47,7 @@ def _run(arguments: Namespace) -> Outcome:
         raise LabError("Nothing to import", "No file was named.", "Name log files, folders or archives.")
     said = Corrections.parse(arguments.map, arguments.run)
     root = locate(arguments.store).expanduser().absolute()
-    store = open_lab(arguments) if (root / CATALOG).exists() else None
+    store = open_lab(arguments) if catalogue_file(root) else None
     intake = Intake.begin(_room(store, root), _given(arguments.paths))
     try:
         known = store.catalog.imported_files(arguments.study) if store else {}

@@ -4,7 +4,7 @@ import textwrap
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from data.store import Store, locate
+from data.store import Store, catalogue_file, locate
 from engine.cli.command import Command, Outcome, open_lab
 from engine.jobs.progress import duration
 from engine.jobs.request import measured_seconds, request
@@ -17,7 +17,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(arguments: Namespace) -> Outcome:
     # Listing what could be trained needs no store; one that is named must be usable all the same.
-    store = open_lab(arguments) if arguments.store or (locate(None) / "catalog.sqlite").exists() else None
+    store = open_lab(arguments) if arguments.store or catalogue_file(locate(None)) else None
     known = [_describe(definition, store) for definition in studies().values()]
     others = (
         [] if store is None else [row.name for row in store.catalog.studies() if row.name not in studies()]

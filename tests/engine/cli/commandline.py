@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from data.store import open_store
+from data.store import catalogue_file, open_store
 from engine.cli.main import main
 from tests.engine.forking import Forked
 
@@ -57,7 +57,7 @@ def running(root: Path) -> None:
     """Wait until the store's job has written something."""
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
-        if (root / "catalog.sqlite").exists():
+        if catalogue_file(root):
             store = open_store(root)
             jobs = store.catalog.jobs()
             store.close()

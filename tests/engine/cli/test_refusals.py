@@ -82,6 +82,7 @@ def test_a_store_that_is_a_file_is_refused(
     assert snapshot(tmp_path) == {str(path): b"mine"}
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("words", [TRAIN, ("jobs",), ("export", STUDY, "out.csv")])
 def test_a_store_of_a_newer_version_is_refused(
     words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
