@@ -26,7 +26,7 @@ def show(lab: Lab) -> None:
         st.info("Nothing has been changed yet.", icon=":material/history:")
         return
     st.dataframe(
-        table(rows), hide_index=True, key="admin.audit", height=560,
+        table(rows), hide_index=True, key="admin.audit", height="content" if len(rows) < 15 else 560,
         column_config={"When": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm:ss")},
         alt="Who changed what, the newest first.",
     )  # fmt: skip

@@ -14,6 +14,13 @@ from data.rows import PersonRow
 from data.settings import settings
 
 _CLICKED = "admin.people.shut"
+LIMITS = {
+    "running": "Jobs at once",
+    "queued": "Jobs in the queue",
+    "seeds": "Runs of a training",
+    "hours": "Hours of a job",
+    "storage_gb": "Storage, GiB",
+}
 
 
 def show(lab: Lab) -> None:
@@ -22,6 +29,7 @@ def show(lab: Lab) -> None:
     rows = lab.store.catalog.people()
     if rows:
         _table(lab, rows)
+        _limits(lab, rows)
     else:
         st.info(
             "Nobody has signed in yet, and nobody was added."
@@ -39,6 +47,30 @@ def show(lab: Lab) -> None:
         given = st.form_submit_button("Give this role", icon=":material/person_add:", type="primary")
     if given:
         lab.store.catalog.set_role(address or "", role)
+        st.rerun()
+
+
+def _limits(lab: Lab, rows: list[PersonRow]) -> None:
+    """Let an administrator give somebody limits of their own."""
+    usual = settings().limits
+    with st.expander("Limits of one person", key="admin.limits", type="compact"):
+        name = st.selectbox("Person", [row.name for row in rows], key="admin.limits.person", width=320)
+        own = next(row.limits for row in rows if row.name == name)
+        with st.form("admin.limits.form", border=False):
+            with st.container(horizontal=True, vertical_alignment="bottom"):
+                asked = {
+                    limit: st.number_input(
+                        words, min_value=0, value=own.get(limit), key=f"admin.limits.{limit}.{name}",
+                        width=150, placeholder=f"{getattr(usual, limit):g}",
+                    )
+                    for limit, words in LIMITS.items()
+                }  # fmt: skip
+            st.caption("An empty field is the lab's own limit, which stands in it; 0 is no limit.")
+            given = st.form_submit_button("Set these limits")
+    if given:
+        lab.store.catalog.set_limits(
+            name, {limit: value for limit, value in asked.items() if value is not None}
+        )
         st.rerun()
 
 

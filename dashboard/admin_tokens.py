@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 import streamlit as st
 
+from dashboard.admin_storage import used
 from dashboard.callbacks import act
 from dashboard.lab import Lab
 from dashboard.wording import escaped
@@ -13,6 +14,7 @@ from data.catalog_tokens import SCOPES
 from data.people import ROLES
 from data.rows import Scope, TokenRow
 from data.settings import settings
+from data.storage import by
 
 _NEW, _CLICKED = "admin.token.new", "admin.token.revoked"
 DAYS = {"30 days": 30, "90 days": 90, "a year": 365, "for ever": None}
@@ -27,6 +29,8 @@ def show(lab: Lab) -> None:
     """Show a person's role and tokens, and make and revoke tokens."""
     person = lab.access.person
     st.markdown(f"You are **{escaped(person.name)}**, {person.role}: {ROLES[person.role]}.")
+    if not person.local:
+        _limits(lab)
     st.subheader("Tokens", anchor=False)
     st.caption(
         "By a token a program reaches the lab without a browser: a training loop that logs itself, a script "
@@ -51,6 +55,20 @@ def show(lab: Lab) -> None:
         row, text = lab.store.catalog.add_token(name or "", scope, DAYS[days])
         st.session_state[_NEW] = (row.name, text)
         st.rerun()
+
+
+def _limits(lab: Lab) -> None:
+    """Say what one person may take here, and what they took."""
+    most = lab.store.catalog.limits_for(lab.access.name)
+    kept = by(used(lab.store.machine), lambda one: one.person).get(lab.access.name, 0)
+    told = [
+        f"{most.running} jobs at once" if most.running else "",
+        f"{most.queued} in the queue" if most.queued else "",
+        f"{most.seeds:,} runs in one training" if most.seeds else "",
+        f"{most.hours:g} hours a job" if most.hours else "",
+        f"{most.storage_gb:g} GiB, of which you keep {kept / 2**30:,.2f}" if most.storage_gb else "",
+    ]
+    st.caption(f"You may have {', '.join(part for part in told if part) or 'as much as there is'}.")
 
 
 def _told_once() -> None:

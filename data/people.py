@@ -13,7 +13,7 @@ Right = Literal["researcher", "admin", "machine"]
 ROLES: dict[Role, str] = {
     "viewer": "sees and exports everything, changes nothing",
     "researcher": "trains, fits, imports, notes and shares; stops, archives and deletes their own",
-    "admin": "may do all of this to everybody's, and looks after people, storage and limits",
+    "admin": "does all of this with everybody's, and looks after people, storage and limits",
 }
 """What each role may do, in the order of their power."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard import admin_audit, admin_health, admin_people, admin_tokens
+from dashboard import admin_audit, admin_health, admin_people, admin_storage, admin_tokens
 from dashboard.lab import Lab
 
 TITLE = "Admin"
@@ -15,6 +15,7 @@ ORDER = 100
 YOURS: dict[str, Callable[[Lab], None]] = {"You": admin_tokens.show}
 EVERYBODYS: dict[str, Callable[[Lab], None]] = {
     "People": admin_people.show,
+    "Storage": admin_storage.show,
     "Health": admin_health.show,
     "Audit": admin_audit.show,
     "Settings": admin_health.configured,
