@@ -43,6 +43,7 @@ class Request:
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         checkpoint_seconds: how often what is needed to go on is kept; 0 for after every evaluation.
         compiled: whether torch compiles the training step.
+        stack: how many replicas step together; 0 for as many as fits where it is trained.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Request:
     device: str
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     compiled: bool = False
+    stack: int = 0
 
     @property
     def runs(self) -> int:
@@ -71,6 +73,7 @@ class Request:
             "steps": self.study.steps,
             "checkpoint_seconds": self.checkpoint_seconds,
             "compiled": self.compiled,
+            "stack": self.stack,
         }
 
     @property
@@ -83,6 +86,7 @@ class Request:
         if len(self.arms) < len(self.study.arms):
             words += ["--arms", ",".join(self.arms)]
         words += [] if self.device == "auto" else ["--device", self.device]
+        words += ["--stack", str(self.stack)] if self.stack else []
         for key, value in self.overrides.items():
             words += ["--set", f"{key}={value}"]
         return shlex.join(words)
@@ -104,6 +108,7 @@ def request(
     device: str = "auto",
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     compiled: bool = False,
+    stack: int = 0,
 ) -> Request:
     """Return the training of a study, some of its arms and some seeds.
 
@@ -115,9 +120,10 @@ def request(
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         checkpoint_seconds: how often what is needed to go on is kept; 0 for after every evaluation.
         compiled: whether torch compiles the training step.
+        stack: how many replicas step together, which their last bits depend on; 0 for as many as fits.
 
     Raises:
-        LabError: an unknown study, arm, setting or device, seeds that cannot be read, or a time below 0.
+        LabError: an unknown study, arm, setting or device, seeds that cannot be read, or a number below 0.
     """
     overrides = dict(overrides or {})
     definition = study(name).override(overrides)
@@ -132,7 +138,11 @@ def request(
             f"`checkpoint_seconds` must be at least 0; got {checkpoint_seconds}.",
             "For example --checkpoint-seconds 30.",
         )
-    return Request(name, definition, names, which, overrides, device, checkpoint_seconds, compiled)
+    if stack < 0:
+        raise LabError(
+            "Number out of range", f"`stack` must be at least 1; got {stack}.", "For example --stack 16."
+        )
+    return Request(name, definition, names, which, overrides, device, checkpoint_seconds, compiled, stack)
 
 
 def read_seeds(text: str) -> range:

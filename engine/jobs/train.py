@@ -103,7 +103,7 @@ class _Training:
         self._resumed = bool(rows)
         at_once = spec.get("at_once")
         if not rows:
-            at_once = choose_at_once(self._wanted, self._replicas, self._device)
+            at_once = choose_at_once(self._wanted, self._replicas, self._device, spec.get("stack", 0))
             began: dict[str, Any] = {"at_once": at_once, "code_version": code_version()}
             if (checksum := self._wanted.data_checksum()) is not None:
                 began["data_sha256"] = checksum

@@ -48,13 +48,15 @@ class Need(NamedTuple):
     step: int
 
 
-def choose_at_once(study: Study, replicas: Sequence[Replica], device: torch.device) -> int:
+def choose_at_once(study: Study, replicas: Sequence[Replica], device: torch.device, asked: int = 0) -> int:
     """Return how many replicas to put in one stack, so that a step's activations fit beside all weights.
 
-    On a CPU, where more seeds together than fill the cache would be slower, no more than these.
+    On a CPU, where more seeds together than fill the cache would be slower, no more than these. Where a
+    number is `asked` for it is that one, so that the last bits are the same wherever it is trained.
 
     Raises:
-        LabError: the weights alone, or with them a step of a single replica, need more than is free.
+        LabError: the weights alone, or with them a step of a single replica or of as many as asked, need more
+            than is free.
     """
     parts = []
     for part in groups(study, replicas):
@@ -62,6 +64,14 @@ def choose_at_once(study: Study, replicas: Sequence[Replica], device: torch.devi
         balanced = any(ordering(arm.ordering).balance for arm in arms)
         parts.append((len(part), need(study.of(arms[0].name), balanced)))
     most = fit(parts, free_bytes(device))
+    if asked:
+        if most < min(asked, len(replicas)):
+            raise LabError(
+                "Out of memory",
+                f"`stack` asks for {asked:,} replicas together; {most:,} fit on {device}.",
+                f"Give --stack {most:,} or less; it decides the last bits of the rows.",
+            )
+        return asked
     if device.type == "cpu":
         most = min(most, max(_FEWEST, _CACHE // max(one.step for _, one in parts)))
     return most

@@ -9,6 +9,7 @@ from engine.cli.foreground import foreground, queued
 from engine.jobs import queue
 from engine.jobs.capacity import see_free_gpu
 from engine.jobs.request import CHECKPOINT_SECONDS, request, require_space
+from engine.jobs.splitting import split
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -39,7 +40,20 @@ def _arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="let torch compile the training step first: half a minute that long trainings win back",
     )
+    parser.add_argument(
+        "--stack",
+        type=int,
+        default=0,
+        metavar="K",
+        help="how many replicas step together, which the last bits depend on (default: as many as fits)",
+    )
     parser.add_argument("--queue", action="store_true", help="queue it and return; it begins in its turn")
+    parser.add_argument(
+        "--split",
+        type=int,
+        metavar="N",
+        help="queue it as N jobs with a part of the seeds each; with --stack their rows are those of one job",
+    )
 
 
 def _run(arguments: Namespace) -> Outcome:
@@ -51,9 +65,11 @@ def _run(arguments: Namespace) -> Outcome:
         arguments.device,
         arguments.checkpoint_seconds,
         arguments.compile,
+        arguments.stack,
     )
+    parts = None if arguments.split is None else split(wanted, arguments.split)
     root = locate(arguments.store)
-    gpu = None if arguments.queue else see_free_gpu(root, wanted.spec)
+    gpu = None if arguments.queue or parts else see_free_gpu(root, wanted.spec)
     # With torch, which the other commands do without.
     from engine.jobs.declaration import require_same
     from engine.training.readiness import require_trainable
@@ -62,10 +78,17 @@ def _run(arguments: Namespace) -> Outcome:
     require_space(wanted, root)
     store = open_lab(arguments, create=True)
     require_same(store, wanted.study)
+    if parts:
+        return _several([queued(store, queue.submit_training(store, part)) for part in parts])
     if arguments.queue:
         return queued(store, queue.submit_training(store, wanted))
     name, spec = wanted.study.name, wanted.spec
     return foreground(store, lambda process: store.catalog.create_job("train", name, spec, process, gpu))
+
+
+def _several(parts: list[Outcome]) -> Outcome:
+    text = "\n".join([*(part.text.splitlines()[0] for part in parts), "See `python -m engine jobs`."])
+    return Outcome(text, {"jobs": [part.data for part in parts]})
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:

@@ -67,6 +67,7 @@ def test_a_request_keeps_the_studys_order_of_arms() -> None:
         "steps": 64,
         "checkpoint_seconds": 30.0,
         "compiled": False,
+        "stack": 0,
     }
     assert wanted.runs == 4
 
