@@ -1,12 +1,15 @@
 """A process that forks ones to be killed while they back up, restore or tidy a store.
 
-Reads lines of JSON `[MOMENT, WHAT, WORDS...]` and answers with the exit status.
+Reads lines of JSON `[MOMENT, WHAT, WORDS...]` (0: is not killed) and answers with the exit status and the
+number of changes.
 """
 
 import json
+import mmap
 import os
 import shutil
 import signal
+import struct
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,15 +24,17 @@ from data.restoring import restore
 from data.retention import tidy
 from data.store import open_store
 
+_counted = mmap.mmap(-1, 8)  # shared with the children
+
 
 def die_at(moment: int) -> None:
     """Kill this process before the `moment`-th call that changes a file's name or a row."""
-    left = [moment]
 
     def count() -> None:
-        left[0] -= 1
-        if left[0] == 0:
+        changes = struct.unpack("q", _counted[:])[0] + 1
+        if changes == moment:
             os.kill(os.getpid(), signal.SIGKILL)
+        _counted[:] = struct.pack("q", changes)
 
     def counted(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **named: Any) -> Any:
@@ -57,6 +62,7 @@ def run(what: str, words: list[str]) -> None:
 def main() -> None:
     for line in sys.stdin:
         moment, what, *words = json.loads(line)
+        _counted[:] = struct.pack("q", 0)
         child = os.fork()
         if child == 0:
             status = 1
@@ -68,7 +74,7 @@ def main() -> None:
                 sys.stderr.flush()
                 os._exit(status)
         _, status = os.waitpid(child, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)} {struct.unpack('q', _counted[:])[0]}\n")
         sys.stdout.flush()
 
 

@@ -26,7 +26,7 @@ from data.store import Store, open_store
 from data.traces import TraceWriter
 from tests.data.conftest import Lab
 from tests.data.crash_child import value
-from tests.data.killing import Killed, killed  # noqa: F401  # a fixture
+from tests.data.killing import Killer, killer  # noqa: F401  # a fixture
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -276,30 +276,26 @@ def test_a_store_whose_catalogue_is_damaged_is_replaced_unless_somebody_writes_i
 
 
 @pytest.mark.slow
-def test_killed_while_backing_up(full: Lab, tmp_path: Path, killed: Killed) -> None:  # noqa: F811
+def test_killed_while_backing_up(full: Lab, tmp_path: Path, killer: Killer) -> None:  # noqa: F811
     fresh, old = tmp_path / "fresh", tmp_path / "old"
     first = back_up(full.store, old)
     kept = shutil.copytree(old, tmp_path / "kept")
     full.catalog.note_run(1, "since")
     merged = full.job()
     full.write(merged, full.runs(merged, {"RR": 1}), {"loss": np.zeros((1, 7))})
-    moments = 0
-    for moment in range(1, 400, 9):
-        shutil.rmtree(fresh, ignore_errors=True)
-        if not killed(moment, "backup", full.store.root, fresh):
-            break
-        moments = moment
+    for moment in killer.moments(40, 1, "backup", full.store.root, fresh):
+        shutil.rmtree(fresh)
+        killer.kill(moment, "backup", full.store.root, fresh)
         if (fresh / "catalog.sqlite").exists():
             assert read_manifest(fresh).files  # nothing but its clearing up was left to do
         else:
             with pytest.raises(LabError, match=r"not whole|no backup"):
                 restore(fresh, tmp_path / "none")
-    assert moments > 40
     counting = set()
-    for moment in [*range(3, moments, 20), *range(moments - 2, moments + 12, 2)]:
+    for moment in killer.moments(40, 6, "backup", full.store.root, old):
         shutil.rmtree(old)
         shutil.copytree(kept, old)
-        killed(moment, "backup", full.store.root, old)
+        killer.kill(moment, "backup", full.store.root, old)
         found = read_manifest(old)
         store = open_store(restore(old, tmp_path / "again").root)
         assert check(store) == []
@@ -315,32 +311,30 @@ def test_killed_while_backing_up(full: Lab, tmp_path: Path, killed: Killed) -> N
 
 
 @pytest.mark.slow
-def test_killed_while_restoring(full: Lab, tmp_path: Path, killed: Killed) -> None:  # noqa: F811
+def test_killed_while_restoring(full: Lab, tmp_path: Path, killer: Killer) -> None:  # noqa: F811
     made = back_up(full.store, tmp_path / "backup")
     target, work = tmp_path / "w" / "lab", tmp_path / "w"
     former = Lab(open_store(tmp_path / "former", create=True))
     former.study("former")
     former.store.close()
+    shutil.copytree(former.store.root, target)
     between = 0
-    for moment in range(1, 400):
-        shutil.rmtree(work, ignore_errors=True)
+    for number, moment in enumerate(killer.moments(20, 6, "restore", made.root, target)):
+        shutil.rmtree(work)
         shutil.copytree(former.store.root, target)
-        ended = not killed(moment, "restore", made.root, target)
+        killer.kill(moment, "restore", made.root, target)
         asides = list(work.glob("lab.replaced-*"))
         there = [target, *asides] if target.exists() else asides
-        for path in there if asides or moment % 8 == 0 else []:
+        for path in there if asides or number % 3 == 0 else []:
             store = open_store(path)
             assert check(store) == []
             assert [row.name for row in store.catalog.studies()] in (["former"], ["study"])
             store.close()
-        if ended:
-            break
         between += not target.exists()
-        if moment % 8 == 0 or not target.exists():
+        if number % 3 == 0 or not target.exists():
             restore(made.root, target, replace=True)
             assert not (work / ".lab.restoring").exists()
     assert between >= 1, "it was never killed between putting the former aside and naming the new one"
-    assert moment > 20
 
 
 WRITING = """
@@ -349,7 +343,7 @@ import numpy as np
 from data.store import open_store
 from data.traces import TraceWriter
 from tests.data.crash_child import value
-from tests.data.killing import Killed, killed  # noqa: F401  # a fixture
+from tests.data.killing import Killer, killer  # noqa: F401  # a fixture
 store = open_store(sys.argv[1])
 job = int(sys.argv[2])
 runs = np.array([run.id for run in store.catalog.job_runs(job)])

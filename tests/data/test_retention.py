@@ -19,7 +19,7 @@ from data.retention import tidy
 from data.storage import total, usage
 from data.store import Store, open_store
 from tests.data.conftest import Lab
-from tests.data.killing import Killed, killed  # noqa: F401  # a fixture
+from tests.data.killing import Killer, killer  # noqa: F401  # a fixture
 
 DAY = timedelta(days=1)
 
@@ -246,7 +246,7 @@ from data.store import Store, open_store
 store = open_store(sys.argv[1])
 expected = int(sys.argv[2])
 print("ready", flush=True)
-for _ in range(60):
+for _ in range(30):
     frame = store.traces.frame("study", ["loss"], arms=["SS"])
     assert len(frame) == expected, len(frame)
 """
@@ -259,7 +259,7 @@ def test_readers_see_no_gap(deleted: Lab) -> None:
     reader = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True)
     assert reader.stdout is not None
     assert reader.stdout.readline() == "ready\n"
-    for number in range(3):
+    for number in range(2):
         job, runs = trained(deleted, {f"X{number}": 1})
         ended(deleted, job, 50)
         deleted.catalog.delete_runs(runs)
@@ -272,7 +272,7 @@ def test_readers_see_no_gap(deleted: Lab) -> None:
 
 @pytest.mark.slow
 @pytest.mark.sqlite  # the store is copied by its files
-def test_killed_while_tidying(deleted: Lab, tmp_path: Path, killed: Killed) -> None:  # noqa: F811
+def test_killed_while_tidying(deleted: Lab, tmp_path: Path, killer: Killer) -> None:  # noqa: F811
     lab = deleted
     job, _ = trained(lab, {"RR": 2}, "gone")
     ended(lab, job, 50)
@@ -281,10 +281,11 @@ def test_killed_while_tidying(deleted: Lab, tmp_path: Path, killed: Killed) -> N
     rows = lab.traces.table("study", ["loss"])
     lab.store.close()
     work = tmp_path / "work"
-    for moment in range(1, 400, 4):
-        shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(lab.store.root, work)
+    for moment in killer.moments(12, 1, "tidy", work):
+        shutil.rmtree(work)
         shutil.copytree(lab.store.root, work)
-        finished = not killed(moment, "tidy", work)
+        killer.kill(moment, "tidy", work)
         store = open_store(work)
         assert [one.kind for one in check(store) if one.kind == "damaged"] == []
         assert store.traces.table("study", ["loss"]).equals(rows)
@@ -297,6 +298,3 @@ def test_killed_while_tidying(deleted: Lab, tmp_path: Path, killed: Killed) -> N
         assert [study.name for study in store.catalog.studies()] == ["study"]
         assert check(store) == []
         store.close()
-        if finished:
-            break
-    assert moment > 20
