@@ -283,7 +283,7 @@ def test_killed_while_backing_up(full: Lab, tmp_path: Path, killer: Killer) -> N
     full.catalog.note_run(1, "since")
     merged = full.job()
     full.write(merged, full.runs(merged, {"RR": 1}), {"loss": np.zeros((1, 7))})
-    for moment in killer.moments(40, 1, "backup", full.store.root, fresh):
+    for moment in killer.moments(60, 1, "backup", full.store.root, fresh):
         shutil.rmtree(fresh)
         killer.kill(moment, "backup", full.store.root, fresh)
         if (fresh / "catalog.sqlite").exists():
@@ -292,7 +292,7 @@ def test_killed_while_backing_up(full: Lab, tmp_path: Path, killer: Killer) -> N
             with pytest.raises(LabError, match=r"not whole|no backup"):
                 restore(fresh, tmp_path / "none")
     counting = set()
-    for moment in killer.moments(40, 6, "backup", full.store.root, old):
+    for moment in killer.moments(60, 16, "backup", full.store.root, old):
         shutil.rmtree(old)
         shutil.copytree(kept, old)
         killer.kill(moment, "backup", full.store.root, old)

@@ -282,7 +282,7 @@ def test_killed_while_tidying(deleted: Lab, tmp_path: Path, killer: Killer) -> N
     lab.store.close()
     work = tmp_path / "work"
     shutil.copytree(lab.store.root, work)
-    for moment in killer.moments(12, 1, "tidy", work):
+    for moment in killer.moments(4, 1, "tidy", work):
         shutil.rmtree(work)
         shutil.copytree(lab.store.root, work)
         killer.kill(moment, "tidy", work)
