@@ -117,13 +117,36 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
+Apps = dict[Path, tuple[subprocess.Popen[bytes], str]]
+
+
 @pytest.fixture(scope="session")
-def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], str]]:
+def apps() -> Iterator[Apps]:
+    """The servers that are up and their addresses, by store; none is left at the end."""
+    started: Apps = {}
+    yield started
+    for root in list(started):
+        _stop(started, root)
+
+
+def _stop(started: Apps, root: Path) -> None:
+    process, _ = started.pop(root)
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture
+def shut(apps: Apps) -> Callable[[Path], None]:
+    """Stop the server of a store, as a restart of the machine would."""
+    return lambda root: _stop(apps, root)
+
+
+@pytest.fixture(scope="session")
+def serve(apps: Apps, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
     """Serve the app on a free port for a store, and return its address."""
-    started: dict[Path, tuple[subprocess.Popen[bytes], str]] = {}
 
     def start(root: Path) -> str:
-        if root not in started:
+        if root not in apps:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 port = probe.getsockname()[1]
@@ -135,14 +158,11 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path],
                 process = subprocess.Popen(
                     command, cwd=ROOT, env={**os.environ, **told}, stdout=log, stderr=log
                 )
-            started[root] = (process, address)
+            apps[root] = (process, address)
             _wait(address, process)
-        return started[root][1]
+        return apps[root][1]
 
-    yield start
-    for process, _ in started.values():
-        process.terminate()
-        process.wait(20)
+    return start
 
 
 def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
