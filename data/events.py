@@ -1,17 +1,25 @@
 """Moments within runs: the step at which a metric passes a threshold, and x counted from an event."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from data.columns import quoted
+from data.summaries import Groups
+from data.summarized import Blocks, block_rows, read_blocks
 from data.view import View
 
 Events = Mapping[int, int]
 """The step of the event, by run. A run without the event is not in it."""
 Direction = Literal["above", "below"]
+_SOON = 8
+"""Blocks in which a crossing is looked for before all rows are."""
+_LONG = 64
+"""Blocks of a run from which on they are asked where its rows lie, instead of reading all rows."""
 
 
 def crossings(
@@ -41,21 +49,71 @@ def crossings(
     if patience < 1:
         raise ValueError(f"`patience` must be at least 1; got {patience}.")
     sign = ">=" if direction == "above" else "<="
-    # DuckDB takes NaN for the largest number there is.
-    found = view.frame(
-        f"""WITH points AS (
-            SELECT run, step, NOT isnan(value) AND value {sign} $threshold AS beyond FROM (
-                SELECT run, step, {quoted(metric)}::DOUBLE AS value
-                FROM {view.rows([metric])} WHERE {quoted(metric)} IS NOT NULL)
-        ), ahead AS (
-            SELECT run, step, count(*) FILTER (beyond) OVER (
-                PARTITION BY run ORDER BY step ROWS BETWEEN CURRENT ROW AND {patience - 1} FOLLOWING) AS stays
-            FROM points
-        ), first AS (SELECT run, min(step) AS step FROM ahead WHERE stays = {patience} GROUP BY run)
-        SELECT arm, seed, run, step FROM chosen LEFT JOIN first USING (run) ORDER BY arm, seed""",
-        threshold=threshold,
+
+    def search(points: str) -> pa.Table:
+        # DuckDB takes NaN for the largest number there is.
+        return view.select(
+            f"""WITH points AS (
+                SELECT run, step, NOT isnan(value) AND value {sign} $threshold AS beyond
+                FROM ({points}) WHERE value IS NOT NULL
+            ), ahead AS (
+                SELECT run, step, count(*) FILTER (beyond) OVER (PARTITION BY run ORDER BY step
+                    ROWS BETWEEN CURRENT ROW AND {patience - 1} FOLLOWING) AS stays
+                FROM points
+            ) SELECT run, min(step) AS step FROM ahead WHERE stays = {patience} GROUP BY run""",
+            threshold=threshold,
+        )
+
+    blocks = read_blocks(view, metric, "step", None, None, _LONG) if math.isfinite(threshold) else None
+    if blocks is None:
+        found = search(f"SELECT run, step, {quoted(metric)}::DOUBLE AS value FROM {view.rows([metric])}")
+    else:
+        found = _settled(view, blocks, metric, threshold, direction, search)
+    view.cursor.register("found", found)
+    crossed = view.frame(
+        "SELECT arm, seed, run, step FROM chosen LEFT JOIN found USING (run) ORDER BY arm, seed"
     )
-    return found.astype({"step": "Int64"})
+    return crossed.astype({"step": "Int64"})
+
+
+def _settled(
+    view: View,
+    blocks: Blocks,
+    metric: str,
+    threshold: float,
+    direction: Direction,
+    search: Callable[[str], pa.Table],
+) -> pa.Table:
+    """Search from the first block of each run on that has a point beyond the threshold.
+
+    Where few blocks do not settle it, as in a metric that hovers about the threshold, all rows are read.
+    """
+    if direction == "above":
+        some = (blocks["high"] >= threshold) | (blocks["up"] >= 0)
+    else:
+        some = (blocks["low"] <= threshold) | (blocks["down"] >= 0)
+    runs = Groups.by(blocks["run"])
+    first, end = runs.first(some), runs.starts + runs.sizes
+    searched = [pa.table({"run": pa.array([], pa.int32()), "step": pa.array([], pa.int64())})]
+    left = np.flatnonzero(first >= 0)
+    if len(left):
+        reach = np.minimum(first[left] + _SOON, end[left])
+        chosen = np.concatenate([np.arange(*ends) for ends in zip(first[left], reach, strict=True)])
+        view.cursor.register("near", block_rows(view, blocks, metric, chosen))
+        searched.append(search("SELECT run, step, value FROM near"))
+        there = np.isin(blocks["run"][first[left]], searched[-1]["run"].to_numpy())
+        left = left[~there & (reach < end[left])]
+    if len(left):
+        begins = blocks["first"][first[left]]
+        runs_left = pa.table({"run": blocks["run"][first[left]], "begin": begins})
+        view.cursor.register("later", runs_left)
+        searched.append(
+            search(
+                f"SELECT run, step, {quoted(metric)}::DOUBLE AS value FROM {view.rows([metric])} "
+                f"JOIN later USING (run) WHERE step >= {begins.min()} AND step >= begin"
+            )
+        )
+    return pa.concat_tables(searched, promote_options="permissive")
 
 
 def aligned(view: View, source: str, place: str, events: Events) -> str:

@@ -195,6 +195,19 @@ def _of_whole_blocks(found: dict[str, Column], some: Column) -> Column:
     return np.repeat(np.logical_or.reduceat(some, groups.starts), groups.sizes)
 
 
+def block_rows(view: View, blocks: Blocks, metric: str, chosen: Column) -> pa.Table:
+    """Return all rows of some blocks, measured or not, ordered by run and step: as `read_rows`."""
+    return _whole(view, blocks.sources, metric, {name: each[chosen] for name, each in blocks.columns.items()})
+
+
+def _whole(view: View, sources: Sequence[str | pa.Table], metric: str, parts: dict[str, Column]) -> pa.Table:
+    sizes = parts["rows"].astype(np.int64)
+    within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    numbers = np.repeat(parts["place"], sizes) + within
+    rows = read_rows(view, sources, metric, np.repeat(parts["source"], sizes), numbers)
+    return rows.sort_by([("run", "ascending"), ("step", "ascending")])
+
+
 def _inside(
     view: View,
     sources: Sequence[str | pa.Table],
@@ -205,14 +218,11 @@ def _inside(
     last: float | None,
 ) -> pa.Table:
     """Return the rows of blocks whose x is finite and in the range, ordered by run and step."""
-    sizes = parts["rows"].astype(np.int64)
-    within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    numbers = np.repeat(parts["place"], sizes) + within
-    rows = read_rows(view, sources, metric, np.repeat(parts["source"], sizes), numbers)
+    rows = _whole(view, sources, metric, parts)
     at = rows[x].to_numpy()
     inside = np.isfinite(at)
     if first is not None:
         inside &= at >= first
     if last is not None:
         inside &= at <= last
-    return rows.filter(pa.array(inside)).sort_by([("run", "ascending"), ("step", "ascending")])
+    return rows.filter(pa.array(inside))

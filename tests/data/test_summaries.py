@@ -3,18 +3,19 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data import sealing
+from data import aligning, events, sealing
 from data.summaries import BLOCK
 from data.traces import TraceWriter
 from tests.data.conftest import Lab
 from tests.data.test_banding import check
 from tests.data.test_thinning import kind_of
 
-few = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Point(NamedTuple):
@@ -64,7 +65,7 @@ def write(lab: Lab, study: str, points: list[Point], parts: int, mixed: bool, li
         x = np.array([each.x for each in part])
         writer.write(
             [runs[each.run] for each in part], [each.step for each in part], x, x,
-            {"loss": values, "other": np.ones(len(part))},
+            {"loss": values, "other": np.sin([each.step for each in part])},
         )  # fmt: skip
         writer.flush()
     return writer
@@ -202,3 +203,47 @@ def _bands(
         check(row, finals, everything)
         assert row["n_nonfinite"] == sum(not np.isfinite(values).all() for values in of.values())
         assert row["n_runs"] == (1 if arm == "B" else 2)
+
+
+@few
+@given(
+    seed=st.integers(0, 1 << 32),
+    parts=st.integers(1, 3),
+    mixed=st.booleans(),
+    live=st.booleans(),
+    threshold=st.floats(-2, 2),
+    direction=st.sampled_from(["above", "below"]),
+    patience=st.integers(1, 4),
+    share=st.floats(0.01, 1),
+)
+def test_ends_grids_and_crossings_by_blocks_as_by_rows(
+    lab: Lab,
+    seed: int,
+    parts: int,
+    mixed: bool,
+    live: bool,
+    threshold: float,
+    direction: Any,
+    patience: int,
+    share: float,
+) -> None:
+    study = f"study{len(lab.catalog.studies())}"
+    writer = write(lab, study, traces(seed), parts, mixed, live)
+    answers = []
+    for enough in (1, 1 << 30):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(aligning, "_LONG", enough)
+            patch.setattr(events, "_LONG", enough)
+            ends = lab.traces.last(study, ["loss", "other"], share=share)
+            crossed = lab.traces.crossings(study, "loss", threshold, direction, patience)
+            asked = (["other"], ["loss", "other"], ["loss"])
+            grids = [one for names in asked for one in lab.traces.matrices(study, names, max_steps=7)]
+        answers.append((ends, crossed, grids))
+    writer.close()
+    (ends, crossed, grids), (slow_ends, slow_crossed, slow_grids) = answers
+    pd.testing.assert_frame_equal(ends, slow_ends, rtol=1e-12)
+    pd.testing.assert_frame_equal(crossed, slow_crossed)
+    for one, other in zip(grids, slow_grids, strict=True):
+        assert one[:3] == other[:3]
+        np.testing.assert_array_equal(one.steps, other.steps)
+        np.testing.assert_array_equal(one.values, other.values)
