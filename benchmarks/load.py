@@ -85,9 +85,9 @@ class Session:
                 # A new tab for every page, as by a link: the dearest way to look at one.
                 async with websockets.connect(
                     self._address,
-                    subprotocols=["streamlit"],
+                    subprotocols=[Subprotocol("streamlit")],
                     max_size=None,
-                    open_timeout=60,  # type: ignore[list-item]
+                    open_timeout=60,
                 ) as tab:
                     self._widgets.clear()
                     self._states.clear()
@@ -263,13 +263,15 @@ def main() -> None:
         lines += [_row(f"{kind} {view}", each) for view, each in sorted(times.items()) if each]
     grown = (told["peak"] - told["alone"]) / 2**20
     errors = f"{sum(measured.errors.values())}{': ' + json.dumps(measured.errors) if measured.errors else ''}"
+    memory = (
+        f"{told['alone'] / 2**20:,.0f} MiB before anybody came, {told['peak'] / 2**20:,.0f} MiB at its peak, "
+        f"{grown / arguments.sessions:,.1f} MiB a session"
+    )
     lines.append(
-        f"\n{arguments.sessions} sessions for {arguments.minutes:g} minutes on {os.cpu_count()} cores that app, "
-        f"clients and writers share; 300 runs of {arguments.steps:,} steps and 20 metrics. Errors: {errors}. "
-        f"Received: {measured.bytes / 2**20:,.0f} MiB. Memory of the app: {told['alone'] / 2**20:,.0f} MiB "
-        f"before anybody came, {told['peak'] / 2**20:,.0f} MiB at its peak, {grown / arguments.sessions:,.1f} "
-        f"MiB a session. Rows that the two writers were told are kept: {told['acknowledged']:,}; there in the "
-        f"end: {told['kept']:,}."
+        f"\n{arguments.sessions} sessions for {arguments.minutes:g} minutes on {os.cpu_count()} cores that "
+        f"app, clients and writers share; 300 runs of {arguments.steps:,} steps, 20 metrics. Errors: "
+        f"{errors}. Received: {measured.bytes / 2**20:,.0f} MiB. Memory of the app: {memory}. Rows that the "
+        f"writers were told are kept: {told['acknowledged']:,}; there in the end: {told['kept']:,}."
     )
     report("load", "Twenty people at once, while two jobs write", "\n".join(lines), torch.device("cpu"))
 

@@ -4,19 +4,20 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from dashboard.links import path
 from data.columns import schema
 from data.errors import LabError
 from data.importing.limits import LIMITS
-from data.rows import MetricRow, TokenRow
+from data.rows import MetricRow, Scope, TokenRow
 from data.store import Store, locate, open_store
 from engine.jobs.queue import reap
 from engine.logging_to import Ended, Row
@@ -176,45 +177,80 @@ def _row(told: Any) -> Row:
     )
 
 
-def _answer(work: Callable[[TokenRow, int, dict[str, Any]], dict[str, Any]]) -> Callable[[Request], Any]:
-    """Return an endpoint: the token is checked before anything else is read."""
+def answered(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """Return an endpoint whose errors are answers, each with its HTTP status and what to do."""
 
-    async def endpoint(request: Request) -> Response:
+    async def told(request: Request) -> Response:
         try:
-            token = await run_in_threadpool(_token, request)
-            told = json.loads(await _body(request))
-            if not isinstance(told, dict):
-                raise ValueError("an object is expected")
-            job = int(request.path_params.get("job", 0))
-            return JSONResponse(await run_in_threadpool(work, token, job, told))
+            return await endpoint(request)
         except RefusedError as refusal:
             return _error(refusal.status, refusal.error)
         except LabError as error:
-            return _error(507 if error.title == "The disk is full" else 409, error)
+            return _error(_STATUS.get(error.title, 409), error)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
             said = LabError("Not understood", f"The call was not understood: {what}.", "See docs/uploads.md.")
             return _error(400, said)
 
-    return endpoint
+    return told
 
 
-def _token(request: Request) -> TokenRow:
+_STATUS = {"The disk is full": 507, "Not allowed": 403, "It is somebody else's": 403}
+
+
+def _answer(work: Callable[[TokenRow, int, dict[str, Any]], dict[str, Any]]) -> Callable[[Request], Any]:
+    """Return an endpoint of runs that log themselves: the token is checked before anything else is read."""
+
+    async def endpoint(request: Request) -> Response:
+        token = await run_in_threadpool(token_of, request, "log")
+        told = await body(request)
+        job = int(request.path_params.get("job", 0))
+        return JSONResponse(await run_in_threadpool(work, token, job, told))
+
+    return answered(endpoint)
+
+
+def token_of(request: Request, *scopes: Scope) -> TokenRow:
+    """Return the token that a call carries.
+
+    Raises:
+        RefusedError: there is none, or it has none of these scopes.
+    """
     kind, _, text = request.headers.get("authorization", "").partition(" ")
     try:
-        return DESK.store.catalog.require_token(text.strip() if kind.lower() == "bearer" else "", "log")
+        return DESK.store.catalog.require_token(text.strip() if kind.lower() == "bearer" else "", *scopes)
     except LabError as error:
         raise RefusedError(401, error) from error
 
 
-async def _body(request: Request) -> bytes:
+def bearer(request: Request, *scopes: Scope) -> Store:
+    """Return the store in the hands of whoever holds the token that a call carries.
+
+    Raises:
+        RefusedError: there is no token, or it has none of these scopes.
+        LabError: its maker may not use the lab any more.
+    """
+    token = token_of(request, *scopes)
+    return DESK.store.acting_as(DESK.store.catalog.bearer(token))
+
+
+async def body(request: Request) -> dict[str, Any]:
+    """Return what a call tells.
+
+    Raises:
+        RefusedError: it is too long.
+        ValueError: it is no JSON object.
+    """
     content = bytearray()
     async for part in request.stream():
         content += part
         if len(content) > LARGEST:
             error = LabError("Too much at once", f"A call may have {LARGEST >> 20} MiB.", "Flush more often.")
             raise RefusedError(413, error)
-    return bytes(content)
+    told = json.loads(content)
+    if not isinstance(told, dict):
+        raise ValueError("an object is expected")
+    return told
 
 
 def _error(status: int, error: LabError) -> Response:
@@ -232,11 +268,26 @@ async def _ready(request: Request) -> Response:
     return JSONResponse({"ready": True})
 
 
+def _short(base: str) -> Callable[[Request], Any]:
+    """Return the endpoint of short links, behind the gate; the view takes its parameters itself."""
+
+    async def endpoint(request: Request) -> Response:
+        code = request.path_params["code"]
+        try:
+            row = await run_in_threadpool(lambda: DESK.store.catalog.saved_view(code))
+        except LabError as error:
+            return PlainTextResponse(f"{error.message} {error.remedy}", 404)
+        return RedirectResponse(f"{base}/{path(row.view)}?saved={row.code}", 303)
+
+    return endpoint
+
+
 def routes(base_path: str) -> list[Route]:
     """Return the routes, below the path that a reverse proxy serves the lab under."""
     base = "/" + base_path.strip("/") if base_path.strip("/") else ""
     return [
         Route(f"{base}/api/ready", _ready),
+        Route(f"{base}/v/{{code:str}}", _short(base)),
         Route(
             f"{base}/api/runs", _answer(lambda token, job, told: DESK.begin(token, told)), methods=["POST"]
         ),

@@ -12,6 +12,7 @@ from streamlit import config
 
 from dashboard.access import sign_in_required
 from dashboard.api import DESK, routes
+from dashboard.api_jobs import job_routes
 from dashboard.gate import Gate
 from data.errors import LabError
 from data.settings import settings
@@ -78,7 +79,7 @@ _require_guarded()
 app = st.App(
     Path(__file__).with_name("app.py"),
     secrets=_secrets() or None,
-    routes=routes(settings().server.base_path),
+    routes=[*routes(settings().server.base_path), *job_routes(settings().server.base_path)],
     middleware=[Middleware(Gate)],
     lifespan=_lifespan,
 )

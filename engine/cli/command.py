@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from data.store import Store, locate, open_store
 from engine.jobs import queue
+from engine.server import Server
 
 
 class Outcome(NamedTuple):
@@ -32,12 +33,14 @@ class Command:
         summary: one line for the list of commands.
         arguments: adds the command's own arguments to its parser.
         run: does the work; a ``LabError`` that it raises becomes one message and exit status 1.
+        remote: the same where the store is a server's; None: it needs the store's folder.
     """
 
     name: str
     summary: str
     arguments: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], Outcome]
+    remote: Callable[[Namespace, Server], Outcome] | None = None
 
 
 def names(text: str) -> list[str]:

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from data.catalog_jobs import Process
 from data.rows import JobRow
 from data.store import Store
 from engine.cli.bar import bar
 from engine.cli.command import Outcome
-from engine.jobs import queue
+from engine.jobs.described import job_told
 from engine.jobs.progress import duration
 from engine.jobs.worker import carry_out, me, stop_on_signals
 
@@ -47,12 +48,15 @@ def foreground(store: Store, begin: Callable[[Process], JobRow]) -> Outcome:
 
 def queued(store: Store, id: int) -> Outcome:
     """Say where a job stands that was queued and is no longer this process's business."""
-    job, line = store.catalog.job(id), queue.line(store)
-    place = next((number for number, one in enumerate(line, 1) if one.job.id == id), None)
-    text = f"Job {id} ({job.kind} {job.study}) "
-    if place is None:
+    return queued_told(job_told(store, id))
+
+
+def queued_told(job: dict[str, Any]) -> Outcome:
+    """Say the same of a job as `job_told` tells of it."""
+    text = f"Job {job['job']} ({job['kind']} {job['study']}) "
+    if job["position"] is None:
         text += "begins now."
     else:
-        text += f"is number {place} in the queue: {line[place - 1].why or 'it waits for a worker'}."
+        text += f"is number {job['position']} in the queue: {job['waits_for'] or 'it waits for a worker'}."
     text += "\nSee `python -m engine jobs`."
-    return Outcome(text, {"job": id, "study": job.study, "status": job.status, "position": place})
+    return Outcome(text, {name: job[name] for name in ("job", "study", "status", "position")})

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 from data.errors import LabError
 from data.plugins import discover
+from data.settings import settings
 from engine.cli.command import Command
+from engine.server import Server, is_address
 from engine.version import code_version
 
 DONE, MENDABLE, USAGE, DEFECT, STOPPED = 0, 1, 2, 70, 130
@@ -51,7 +53,10 @@ def parser() -> argparse.ArgumentParser:
 
 def _common(to: argparse.ArgumentParser, store: str | None, as_json: bool | str) -> None:
     to.add_argument(
-        "--store", metavar="DIR", default=store, help="the lab's folder (default: $DETOUR_STORE or lab)"
+        "--store",
+        metavar="DIR|URL",
+        default=store,
+        help="the lab's folder, or the address of a hosted lab (default: lab)",
     )
     to.add_argument("--json", action="store_true", default=as_json, help="print one JSON value on stdout")
 
@@ -62,7 +67,12 @@ def main(words: Sequence[str] | None = None) -> int:
     logging.getLogger("engine").setLevel(logging.INFO)
     arguments = parser().parse_args(words)
     try:
-        outcome = commands()[arguments.command].run(arguments)
+        command = commands()[arguments.command]
+        where = arguments.store or settings().store
+        if command.remote is not None and is_address(where):
+            outcome = command.remote(arguments, Server(where))
+        else:
+            outcome = command.run(arguments)
         if arguments.json and outcome.data is not None:
             print(json.dumps(outcome.data, allow_nan=False))
         elif outcome.text and not arguments.json:

@@ -4,7 +4,6 @@ import http.server
 import json
 import math
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -12,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
 
 from dashboard import api
 from data.errors import LabError
 from data.store import Store, open_store
+from engine import server
 from engine.log import Run
-from engine.logging_to import server
+from tests.dashboard.serving import serving
 
 
 class Lab:
@@ -46,17 +44,9 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     monkeypatch.setenv("DETOUR_STORE", str(tmp_path / "lab"))
     monkeypatch.setattr(api, "DESK", api.Desk())
     monkeypatch.setattr(server, "WAIT_S", 0.01)
-    config = uvicorn.Config(Starlette(routes=routes()), port=0, log_level="error", lifespan="off", ws="none")
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    while not running.started:
-        time.sleep(0.01)
-    port = running.servers[0].sockets[0].getsockname()[1]
     store = open_store(tmp_path / "lab", create=True)
-    yield Lab(store, f"http://127.0.0.1:{port}")
-    running.should_exit = True
-    thread.join(10)
+    with serving(routes()) as address:
+        yield Lab(store, address)
     store.close()
 
 

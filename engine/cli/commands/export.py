@@ -2,8 +2,10 @@
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from urllib.parse import quote
 
 from engine.cli.command import Command, Outcome, open_lab
+from engine.server import Server
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -19,4 +21,11 @@ def _run(arguments: Namespace) -> Outcome:
     return Outcome(text, {"study": arguments.study, "path": str(arguments.out), "rows": rows})
 
 
-COMMAND = Command("export", "Write a study's traces to a Parquet, CSV or DuckDB file.", _arguments, _run)
+def _remote(arguments: Namespace, server: Server) -> Outcome:
+    kind = arguments.out.suffix.lower().removeprefix(".")
+    server.fetch(f"/api/studies/{quote(arguments.study)}/rows.{kind or 'unknown'}", arguments.out)
+    text = f"Wrote the rows of `{arguments.study}` to {arguments.out}."
+    return Outcome(text, {"study": arguments.study, "path": str(arguments.out)})
+
+
+COMMAND = Command("export", "Write a study's traces to a file for other tools.", _arguments, _run, _remote)

@@ -3,13 +3,14 @@
 import sys
 import time
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from typing import Any
 
-from data.rows import JobRow
-from data.store import Store
 from engine.cli.command import Command, Outcome, open_lab
 from engine.cli.table import table
 from engine.jobs import queue
+from engine.jobs.described import jobs_told
+from engine.server import Server
 
 _EVERY_S = 1.0
 
@@ -23,67 +24,57 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> Outcome:
     store = open_lab(arguments)
     queue.pump(store)
-    shown = ""
-    while arguments.watch and any(job.status in ("queued", "running") for job in store.catalog.jobs()):
-        text = _text(store)
+
+    def ask() -> list[dict[str, Any]]:
+        queue.tend(store)
+        return jobs_told(store)
+
+    return _shown(ask, arguments)
+
+
+def _remote(arguments: Namespace, server: Server) -> Outcome:
+    return _shown(lambda: list(server.call("/api/jobs")["jobs"]), arguments)
+
+
+def _shown(ask: Callable[[], list[dict[str, Any]]], arguments: Namespace) -> Outcome:
+    """Show the jobs, again and again while some are at work where that is asked for."""
+    told, shown = ask(), ""
+    while arguments.watch and any(job["status"] in ("queued", "running") for job in told):
+        text = _text(told)
         if text != shown and not arguments.json:
             _redraw(text, shown)
             shown = text
         time.sleep(_EVERY_S)
-        queue.tend(store)
+        told = ask()
     if shown and sys.stdout.isatty():
         _erase(shown)
-    return _outcome(store)
+    return Outcome(_text(told), told)
 
 
-def _outcome(store: Store) -> Outcome:
-    places = _places(store)
-    return Outcome(_text(store), [_data(job, places.get(job.id)) for job in store.catalog.jobs()])
-
-
-def _places(store: Store) -> dict[int, int]:
-    return {one.job.id: number for number, one in enumerate(queue.line(store), 1)}
-
-
-def _text(store: Store) -> str:
-    jobs = store.catalog.jobs()
-    if not jobs:
+def _text(told: list[dict[str, Any]]) -> str:
+    if not told:
         return "No job yet. `python -m engine train STUDY` starts one."
-    waiting = {
-        one.job.id: f"number {number} in the queue" + (f": {one.why}" if one.why else "")
-        for number, one in enumerate(queue.line(store), 1)
-    }
     rows = [
         (
-            job.id,
-            job.kind,
-            job.study,
-            job.person,
-            job.status,
-            f"{job.step:,}/{job.steps:,}",
-            waiting.get(job.id) or (job.error["title"] if job.error else job.message),
+            job["job"],
+            job["kind"],
+            job["study"],
+            job["person"],
+            job["status"],
+            f"{job['step']:,}/{job['steps']:,}",
+            _said(job),
         )
-        for job in jobs
+        for job in told
     ]
     return table(("job", "kind", "study", "person", "status", "steps", "message"), rows)
 
 
-def _data(job: JobRow, position: int | None) -> dict[str, Any]:
-    return {
-        "job": job.id,
-        "kind": job.kind,
-        "study": job.study,
-        "person": job.person,
-        "status": job.status,
-        "position": position,
-        "gpu": job.gpu,
-        "step": job.step,
-        "steps": job.steps,
-        "rate": job.rate,
-        "message": job.message,
-        "error": job.error,
-        "result": job.result,
-    }
+def _said(job: dict[str, Any]) -> str:
+    if job["position"] is not None:
+        return f"number {job['position']} in the queue" + (
+            f": {job['waits_for']}" if job["waits_for"] else ""
+        )
+    return str(job["error"]["title"] if job["error"] else job["message"])
 
 
 def _redraw(text: str, before: str) -> None:
@@ -98,4 +89,4 @@ def _erase(text: str) -> None:
         print(f"\x1b[{text.count(chr(10)) + 1}A\x1b[J", end="")
 
 
-COMMAND = Command("jobs", "List jobs, newest first.", _arguments, _run)
+COMMAND = Command("jobs", "List jobs, newest first.", _arguments, _run, _remote)

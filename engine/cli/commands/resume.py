@@ -3,9 +3,10 @@
 from argparse import ArgumentParser, Namespace
 
 from engine.cli.command import Command, Outcome, open_lab
-from engine.cli.foreground import foreground, queued
+from engine.cli.foreground import foreground, queued, queued_told
 from engine.jobs import queue
 from engine.jobs.capacity import see_free_gpu
+from engine.server import Server
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -26,4 +27,8 @@ def _run(arguments: Namespace) -> Outcome:
     return foreground(store, lambda process: queue.requeue(store, arguments.job, process, gpu))
 
 
-COMMAND = Command("resume", "Go on with a stopped training, to the same bits.", _arguments, _run)
+def _remote(arguments: Namespace, server: Server) -> Outcome:
+    return queued_told(server.call(f"/api/jobs/{arguments.job}/resume", {}))
+
+
+COMMAND = Command("resume", "Go on with a stopped training, to the same bits.", _arguments, _run, _remote)

@@ -4,11 +4,11 @@ import textwrap
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from data.store import Store, catalogue_file, locate
+from data.store import catalogue_file, locate
 from engine.cli.command import Command, Outcome, open_lab
+from engine.jobs.described import studies_told
 from engine.jobs.progress import duration
-from engine.jobs.request import measured_seconds, request
-from engine.studies import Study, studies
+from engine.server import Server
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -18,34 +18,18 @@ def _arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> Outcome:
     # Listing what could be trained needs no store; one that is named must be usable all the same.
     store = open_lab(arguments) if arguments.store or catalogue_file(locate(None)) else None
-    known = [_describe(definition, store) for definition in studies().values()]
-    others = (
-        [] if store is None else [row.name for row in store.catalog.studies() if row.name not in studies()]
-    )
-    text = "\n\n".join(_text(one) for one in known)
-    if others:
-        text += f"\n\nAlso in the store: {', '.join(others)}"
-    return Outcome(text, {"studies": known, "also_in_store": others})
+    return _outcome(studies_told(store))
 
 
-def _describe(definition: Study, store: Store | None) -> dict[str, Any]:
-    runs = [] if store is None else store.catalog.runs(definition.name, archived=True)
-    finished = sum(run.status in ("done", "diverged") for run in runs)
-    measured = None if store is None else measured_seconds(request(definition.name), store.catalog.jobs())
-    return {
-        "study": definition.name,
-        "title": definition.title,
-        "claim": definition.claim,
-        "arms": [arm.name for arm in definition.arms],
-        "seeds": definition.seeds,
-        "steps": definition.steps,
-        "runs_finished": finished,
-        "runs_in_store": len(runs),
-        "source": definition.source,
-        "expected_seconds": definition.expected_seconds if measured is None else round(measured[0], 1),
-        "expected_gpu_seconds": definition.expected_gpu_seconds,
-        "measured_in_job": None if measured is None else measured[1],
-    }
+def _remote(arguments: Namespace, server: Server) -> Outcome:
+    return _outcome(server.call("/api/studies"))
+
+
+def _outcome(told: dict[str, Any]) -> Outcome:
+    text = "\n\n".join(_text(one) for one in told["studies"])
+    if told["also_in_store"]:
+        text += f"\n\nAlso in the store: {', '.join(told['also_in_store'])}"
+    return Outcome(text, told)
 
 
 def _text(one: dict[str, Any]) -> str:
@@ -71,4 +55,4 @@ def _text(one: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-COMMAND = Command("studies", "List the studies: claim, arms, size, expected time here.", _arguments, _run)
+COMMAND = Command("studies", "List the studies: claim, arms, size, expected time.", _arguments, _run, _remote)

@@ -5,11 +5,12 @@ from argparse import ArgumentParser, Namespace
 from data.errors import LabError
 from data.store import locate
 from engine.cli.command import Command, Outcome, names, open_lab
-from engine.cli.foreground import foreground, queued
+from engine.cli.foreground import foreground, queued, queued_told
 from engine.jobs import queue
 from engine.jobs.capacity import see_free_gpu
 from engine.jobs.request import CHECKPOINT_SECONDS, request, require_space
 from engine.jobs.splitting import split
+from engine.server import Server
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -86,6 +87,20 @@ def _run(arguments: Namespace) -> Outcome:
     return foreground(store, lambda process: store.catalog.create_job("train", name, spec, process, gpu))
 
 
+def _remote(arguments: Namespace, server: Server) -> Outcome:
+    told = {
+        "study": arguments.study,
+        "settings": _settings(arguments.set),
+        "arms": arguments.arms,
+        "seeds": arguments.seeds,
+        "device": arguments.device,
+        "stack": arguments.stack,
+        "split": arguments.split,
+    }
+    parts = [queued_told(job) for job in server.call("/api/jobs", told)["jobs"]]
+    return parts[0] if arguments.split is None else _several(parts)
+
+
 def _several(parts: list[Outcome]) -> Outcome:
     text = "\n".join([*(part.text.splitlines()[0] for part in parts), "See `python -m engine jobs`."])
     return Outcome(text, {"jobs": [part.data for part in parts]})
@@ -112,4 +127,4 @@ def _settings(pairs: list[str]) -> dict[str, str]:
     return settings
 
 
-COMMAND = Command("train", "Train a study; Ctrl-C stops it, `resume` goes on.", _arguments, _run)
+COMMAND = Command("train", "Train a study; Ctrl-C stops it, `resume` goes on.", _arguments, _run, _remote)
