@@ -4,7 +4,7 @@ import json
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import func, select, text
 
 from data import tables
 from data.backup import copy_rows
@@ -32,8 +32,7 @@ def move_to_database(root: Path, url: str) -> PostgreSQL:
             source.migrate()
             target.migrate()
             copy_rows(source, target)
-            with target.writing("machine") as connection:
-                _count_on(connection)
+            count_on(target)
         aside.write_text(json.dumps({"schema": home.schema}), encoding="utf-8")
         put_in_place(aside, home.path)
     except BaseException:
@@ -44,11 +43,12 @@ def move_to_database(root: Path, url: str) -> PostgreSQL:
     return home
 
 
-def _count_on(connection: Connection) -> None:
+def count_on(catalog: Catalog) -> None:
     """Let the next row of each table have a number after all that were copied."""
-    for table in tables.metadata.sorted_tables:
-        if table.autoincrement_column is not None:
-            last = connection.scalar(select(func.max(table.c.id)))
-            if last is not None:
-                query = text("SELECT setval(pg_get_serial_sequence(:name, 'id'), :last)")
-                connection.execute(query, {"name": table.name, "last": last})
+    query = text("SELECT setval(pg_get_serial_sequence(:name, 'id'), :last)")
+    with catalog.writing("machine") as connection:
+        for table in tables.metadata.sorted_tables:
+            if table.autoincrement_column is not None:
+                last = connection.scalar(select(func.max(table.c.id)))
+                if last is not None:
+                    connection.execute(query, {"name": table.name, "last": last})

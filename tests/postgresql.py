@@ -1,6 +1,7 @@
 """A PostgreSQL server for the tests: in a folder of its own, gone when the process that started it ends."""
 
 import atexit
+import json
 import os
 import pwd
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,28 @@ def server() -> Server:
         _server = Server()
         atexit.register(_server.remove)
     return _server
+
+
+def copy_store(source: Path, target: Path) -> None:
+    """Copy a store that no process has open, its schema too where its catalogue is in this server."""
+    shutil.copytree(source, target)
+    pointer = target / "catalog.json"
+    if not pointer.exists():
+        return
+    # Here, as this file is loaded before it is said how many threads NumPy may have.
+    from data.backup import copy_rows
+    from data.catalog import Catalog
+    from data.database_postgresql import PostgreSQL, named_schema, new_schema
+    from data.moving import count_on
+
+    home = PostgreSQL(server().url, new_schema(), pointer)
+    home.make()
+    former = PostgreSQL(server().url, named_schema(pointer), pointer)
+    with closing(Catalog(former)) as old, closing(Catalog(home)) as new:
+        new.migrate()
+        copy_rows(old, new)
+        count_on(new)
+    pointer.write_text(json.dumps({"schema": home.schema}))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 from tests.dashboard.connected_fixture import add_connections
 from tests.dashboard.explained_fixture import add_explanation
 from tests.dashboard.lab_fixture import add_latent, build
+from tests.postgresql import copy_store
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = ROOT / "dashboard" / "app.py"
@@ -67,7 +68,7 @@ def lab(made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     def use(name: str) -> Path:
         root = tmp_path / name
         if name in made:
-            shutil.copytree(made[name], root)
+            copy_store(made[name], root)
         monkeypatch.setenv("DETOUR_STORE", str(root))
         return root
 

@@ -11,6 +11,7 @@ from engine.jobs.what_if_request import what_if_request
 from engine.jobs.worker import Stop, work
 from tests.dashboard.conftest import words
 from tests.dashboard.lab_fixture import build
+from tests.postgresql import copy_store
 
 STUDY = "digits-shuffling"
 X, Y, *_ = dataset("six-points").load()
@@ -26,9 +27,8 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def root(made, tmp_path, monkeypatch):
-    import shutil
 
-    shutil.copytree(made, tmp_path / "lab")
+    copy_store(made, tmp_path / "lab")
     monkeypatch.setenv("DETOUR_STORE", str(tmp_path / "lab"))
     return tmp_path / "lab"
 

@@ -95,7 +95,13 @@ print(store.traces.count("study"))
 
 @pytest.mark.parametrize(
     ("where", "rows"),
-    [("append", 4000), ("seal", 200), ("checkpoint", 200), ("catalogue", 200), ("export", 200)],
+    [
+        ("append", 4000),
+        ("seal", 200),
+        ("checkpoint", 200),
+        pytest.param("catalogue", 200, marks=pytest.mark.sqlite),
+        ("export", 200),
+    ],
 )
 def test_refused_by_the_disk(lab: Lab, where: str, rows: int) -> None:
     job = lab.job()

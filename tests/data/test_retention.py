@@ -20,6 +20,7 @@ from data.storage import total, usage
 from data.store import Store, open_store
 from tests.data.conftest import Lab
 from tests.data.killing import Killer, killer  # noqa: F401  # a fixture
+from tests.postgresql import copy_store
 
 DAY = timedelta(days=1)
 
@@ -281,10 +282,10 @@ def test_killed_while_tidying(deleted: Lab, tmp_path: Path, killer: Killer) -> N
     rows = lab.traces.table("study", ["loss"])
     lab.store.close()
     work = tmp_path / "work"
-    shutil.copytree(lab.store.root, work)
+    copy_store(lab.store.root, work)
     for moment in killer.moments(4, 1, "tidy", work):
         shutil.rmtree(work)
-        shutil.copytree(lab.store.root, work)
+        copy_store(lab.store.root, work)
         killer.kill(moment, "tidy", work)
         store = open_store(work)
         assert [one.kind for one in check(store) if one.kind == "damaged"] == []

@@ -3,7 +3,6 @@
 import copy
 import inspect
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from data.queueing import Capacity
 from data.rows import MetricRow
 from data.store import open_store
 from tests.data.conftest import Lab
+from tests.postgresql import copy_store
 
 PEOPLE = {
     "viewer": Person("vera@lab.example", "viewer"),
@@ -82,7 +82,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Mine:
 
 @pytest.fixture
 def mine(made: Mine, tmp_path: Path) -> Iterator[Mine]:
-    shutil.copytree(made.root, tmp_path / "lab")
+    copy_store(made.root, tmp_path / "lab")
     store = open_store(tmp_path / "lab")
     mine = copy.copy(made)
     mine.lab = Lab(store)
