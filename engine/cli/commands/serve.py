@@ -2,12 +2,14 @@
 
 import http.client
 import json
+import logging
 import os
 import secrets
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import webbrowser
 from argparse import ArgumentParser, Namespace
@@ -20,6 +22,7 @@ from data.errors import LabError
 from data.settings import settings
 from data.store import Store
 from engine.cli.command import Command, Outcome, open_lab
+from engine.jobs import queue
 from engine.jobs.worker import Stop, stop_on_signals
 from engine.studies import study
 
@@ -28,6 +31,9 @@ _DEMO = "digits-shuffling"
 _FIRST_PORT, _LAST_PORT = 8501, 8599
 _START_S = 90.0
 _GRACE_S = 20.0
+_TEND_S = 5.0
+
+log = logging.getLogger(__name__)
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -49,6 +55,7 @@ def _run(arguments: Namespace) -> Outcome:
     base = server.base_path.strip("/")
     address = server.public_url or f"http://{host}:{port}/{base}".rstrip("/")
     with stop_on_signals() as stop, _dashboard(store, bound, port, base) as dashboard:
+        threading.Thread(target=_tend, args=(store, stop), daemon=True).start()
         if _ready(dashboard, bound, port, base, stop):
             data = {"address": address, "store": str(store.root)}
             print(
@@ -68,6 +75,16 @@ def _run(arguments: Namespace) -> Outcome:
             f"{store.logs / 'dashboard.log'} says why.",
         )
     return Outcome("", None)
+
+
+def _tend(store: Store, stop: Stop) -> None:
+    """Start queued jobs in their turn, also while nobody looks at a page."""
+    while not stop:
+        try:
+            queue.tend(store)
+        except LabError as error:  # a full disk or a database that restarts: the next time may go well
+            log.warning("%s", error)
+        time.sleep(_TEND_S)
 
 
 def _require_guarded(host: str) -> None:
