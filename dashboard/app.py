@@ -10,6 +10,7 @@ from dashboard.callbacks import raise_failure
 from dashboard.controls import arrive
 from dashboard.corner import corner
 from dashboard.lab import Lab, find_lab
+from dashboard.report_adding import ask
 from dashboard.views import View, views
 from dashboard.welcome import welcome
 from dashboard.wording import failure
@@ -20,8 +21,10 @@ HERE = Path(__file__).parent
 
 def show(view: View, lab: Lab | LabError | None) -> None:
     """Show one page: title, question, view; whatever goes wrong is said in words here and nowhere else."""
-    arrive(view.name)
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    arrive(view.name, lab)
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", key="page.head"
+    ):
         with st.container(gap="xxsmall", width="stretch"):
             st.title(view.title, anchor=False)
             st.caption(view.question)
@@ -35,6 +38,7 @@ def show(view: View, lab: Lab | LabError | None) -> None:
             welcome()
         else:
             view.render(lab)
+            ask(lab)
     except LabError as error:
         st.error(failure(error), icon=":material/error:")
     except Exception as error:  # noqa: BLE001 - the boundary: everything unexpected is shown, nothing is swallowed

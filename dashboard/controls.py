@@ -11,6 +11,10 @@ from dataclasses import dataclass
 import streamlit as st
 
 from dashboard import queries
+from dashboard.callbacks import fail
+from dashboard.figure_files import Place
+from dashboard.lab import Lab
+from dashboard.links import go
 from dashboard.wording import coded, message
 from data.errors import LabError
 from data.rows import MetricRow, RunRow, StudyRow
@@ -18,6 +22,8 @@ from data.store import Store
 from data.traces import Axis
 
 _HELD, _VIEW, _MOVED = "controls.held", "controls.view", "controls.moved"
+SAVED = "saved"
+"""In the address: the code of a saved view whose parameters are to be taken."""
 X_AXES: tuple[Axis, ...] = ("step", "epoch", "seconds")
 X_TITLES = {"step": "Step", "epoch": "Epoch", "seconds": "Seconds since the job started"}
 
@@ -46,10 +52,31 @@ class Choice:
         ]
 
 
-def arrive(view: str) -> None:
-    """Note which view is shown; on a change of view the shared controls take along what was chosen before."""
+def arrive(view: str, lab: Lab | LabError | None = None) -> None:
+    """Note which view is shown; on a change of view the shared controls take along what was chosen before.
+
+    A short link leads here with a code alone, as servers cap addresses: the parameters are those of the
+    view that was saved under it, and nothing of what was chosen before.
+    """
+    if isinstance(lab, Lab) and (code := st.query_params.get(SAVED)):
+        try:
+            saved = lab.store.catalog.saved_view(code)
+        except LabError as error:
+            fail(error)
+        else:
+            st.session_state.pop(_HELD, None)
+            go(saved.view if lab.shows(saved.view) else view, saved.parameters)
     st.session_state[_MOVED] = st.session_state.get(_VIEW) != view
     st.session_state[_VIEW] = view
+
+
+def here() -> Place:
+    """Return what is on view, to be seen again: the study is named even where it is the default."""
+    study = str(st.session_state.get("study") or "")
+    parameters = {name: st.query_params.get_all(name) for name in st.query_params if name != SAVED}
+    return Place(
+        str(st.session_state.get(_VIEW, "")), study, parameters | ({"study": [study]} if study else {})
+    )
 
 
 def _bring(key: str, options: Sequence[str] | None = None) -> None:

@@ -5,7 +5,7 @@ import html
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 import altair as alt
@@ -13,7 +13,12 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts.palette import export_config
+from dashboard.controls import here
+from dashboard.figure_files import Figure, Plot, to_json
+from dashboard.figure_files import Provenance as Provenance
 from dashboard.prepared import Prepared, beside
+from dashboard.report_adding import add_button, times_asked
+from dashboard.share_links import address
 from dashboard.wording import coded, escaped, message
 from data.formulas import guarded
 
@@ -26,25 +31,6 @@ FIDELITY = (
 )
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """How a figure was computed.
-
-    Attributes:
-        query: what was asked of the store.
-        formula: what was made of it, in words or symbols.
-        code: version of the code that computed it.
-        data: version of the data it was computed from.
-        source: where the method comes from.
-    """
-
-    query: str
-    formula: str
-    code: str
-    data: str
-    source: str = ""
-
-
 def show(
     chart: alt.LayerChart | Prepared,
     key: str,
@@ -55,6 +41,7 @@ def show(
     fidelity: str = "",
     narrow: bool = False,
     on_select: Callable[[], None] | Literal["ignore"] = "ignore",
+    again: Figure | None = None,
 ) -> None:
     """Show a chart, its caption, and below it the export, the table and how it was computed.
 
@@ -69,11 +56,13 @@ def show(
         narrow: whether the figure has half the page, so that `fidelity` needs a line of its own.
         on_select: called when a reader selects in the figure; what was selected is in the session state
             under `key`.
+        again: the figure that this is, of one that was kept and is shown once more.
     """
     _draw(chart, key, alt_text, len(frame), on_select)
     if caption:
         st.caption(message(caption))
-    _foot(chart, key, alt_text, frame, how, fidelity, narrow)
+    made = again or _figure([Panel("", chart, alt_text)], caption, fidelity, frame, how)
+    _foot(chart, key, alt_text, frame, how, made, fidelity, narrow)
 
 
 class Panel(NamedTuple):
@@ -86,11 +75,18 @@ class Panel(NamedTuple):
     """
 
     title: str
-    chart: Prepared
+    chart: alt.LayerChart | Prepared
     alt_text: str
 
 
-def panels(parts: Sequence[Panel], key: str, frame: pd.DataFrame, how: Provenance, caption: str = "") -> None:
+def panels(
+    parts: Sequence[Panel],
+    key: str,
+    frame: pd.DataFrame,
+    how: Provenance,
+    caption: str = "",
+    again: Figure | None = None,
+) -> None:
     """Show plots side by side that are one figure, with one export, table and provenance below.
 
     Args:
@@ -99,6 +95,7 @@ def panels(parts: Sequence[Panel], key: str, frame: pd.DataFrame, how: Provenanc
         frame: exactly the rows that are drawn in all of them.
         how: where the figure comes from.
         caption: what the reader should know beside it.
+        again: the figure that this is, of one that was kept and is shown once more.
     """
     for column, (place, part) in zip(st.columns(len(parts), gap="small"), enumerate(parts), strict=True):
         with column:
@@ -106,7 +103,22 @@ def panels(parts: Sequence[Panel], key: str, frame: pd.DataFrame, how: Provenanc
             _draw(part.chart, f"{key}.{place}", part.alt_text, len(frame) // len(parts), "ignore")
     if caption:
         st.caption(message(caption))
-    _foot(beside([part.chart for part in parts]), key, " ".join(part.alt_text for part in parts), frame, how)
+    whole = beside([part.chart for part in parts if isinstance(part.chart, Prepared)])
+    made = again or _figure(parts, caption, "", frame, how)
+    _foot(whole, key, " ".join(part.alt_text for part in parts), frame, how, made)
+
+
+def _figure(
+    parts: Sequence[Panel], caption: str, fidelity: str, frame: pd.DataFrame, how: Provenance
+) -> Callable[[], Figure]:
+    """Return what makes the figure as it is kept, once somebody asks for it."""
+    place = here()  # now: a download is made later, off the page
+
+    def make() -> Figure:
+        plots = tuple(Plot(part.title, part.alt_text, _whole(part.chart)) for part in parts)
+        return Figure(plots, caption, fidelity, safe_csv(frame).decode(), how, place, datetime.now(UTC))
+
+    return make
 
 
 def _draw(
@@ -133,6 +145,7 @@ def _foot(
     alt_text: str,
     frame: pd.DataFrame,
     how: Provenance,
+    made: Figure | Callable[[], Figure],
     fidelity: str = "",
     narrow: bool = False,
 ) -> None:
@@ -143,7 +156,8 @@ def _foot(
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         if fidelity and not narrow:
             st.badge(fidelity, icon=":material/verified:", color="gray", help=FIDELITY)
-        with st.popover("Export", icon=":material/download:", type="tertiary", key=f"{key}.export"):
+        files = f"{key}.export{times_asked()}"
+        with st.popover("Export", icon=":material/download:", type="tertiary", key=files):
             st.caption("The files hold exactly what is drawn. PNG at screen size is in the chart's own menu.")
             st.download_button(
                 "CSV", lambda: safe_csv(frame), f"{name}.csv", "text/csv", key=f"{key}.csv", on_click="ignore"
@@ -159,13 +173,20 @@ def _foot(
             st.download_button(
                 "PNG", _png(chart), f"{name}.png", "image/png", key=f"{key}.png", on_click="ignore"
             )
+            st.download_button(
+                "JSON", lambda: to_json(made if isinstance(made, Figure) else made()), f"{name}.json",
+                "application/json", key=f"{key}.json", on_click="ignore",
+                help="Opens again as it is, under Reports, here or in another lab.",
+            )  # fmt: skip
+            if not isinstance(made, Figure):
+                add_button(made, key)
         with st.popover("Table", icon=":material/table_rows:", type="tertiary", key=f"{key}.table"):
             st.caption(f"{escaped(alt_text)} {len(frame):,} rows, as drawn.")
             st.dataframe(frame, hide_index=True, height=320, key=f"{key}.rows", alt=alt_text)
         with st.popover(
             "How this was computed", icon=":material/function:", type="tertiary", key=f"{key}.how"
         ):
-            link = st.context.url or ""
+            link = address(made.place) if isinstance(made, Figure) else (st.context.url or "")
             rows = {
                 "Query": coded(how.query),
                 "Formula": escaped(how.formula),
@@ -209,12 +230,16 @@ def _png(chart: alt.LayerChart | Prepared) -> Callable[[], bytes]:
     return make
 
 
-def _spec(chart: alt.LayerChart | Prepared) -> dict[str, Any]:
+def _whole(chart: alt.LayerChart | Prepared) -> dict[str, Any]:
     if isinstance(chart, Prepared):
-        spec = chart.exported
-    else:
-        with alt.data_transformers.enable("default", max_rows=None):
-            spec = chart.to_dict()
+        return chart.exported
+    with alt.data_transformers.enable("default", max_rows=None):
+        told: dict[str, Any] = chart.to_dict()
+    return told
+
+
+def _spec(chart: alt.LayerChart | Prepared) -> dict[str, Any]:
+    spec = _whole(chart)
     for part in spec.get("hconcat", [spec]):
         part["width"] = 820 // len(spec.get("hconcat", [spec]))
     spec["config"] = {**spec.get("config", {}), **export_config()}

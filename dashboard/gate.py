@@ -133,7 +133,8 @@ class Gate:
             view = await run_in_threadpool(DESK.store.machine.catalog.public_view, key)
         except LabError as error:
             return self._sign_in_page(str(error), 404)
-        response = RedirectResponse(f"{self._base}/{view.view}?{view.query}", 303)
+        # The only page that a guest has stands at the lab's own address.
+        response = RedirectResponse(f"{self._base}/?saved={view.code}", 303)
         self._set(response, PUBLIC_COOKIE, key, 24 * 3600)
         return response
 

@@ -157,11 +157,13 @@ class SharingCatalog(Database):
             self.audit(connection, "write note", study, note=row.id, about=about)
             return row
 
-    def notes(self, study: str, about: str | None = None) -> list[NoteRow]:
-        """Return the notes of a study, or about one thing of it, the oldest first."""
-        self.person.require_study(study)
+    def notes(self, study: str | None = None, about: str | None = None) -> list[NoteRow]:
+        """Return the notes of a study, or of all, or about one thing of it, the oldest first."""
+        study = self.person.within(study)
         table = tables.notes
-        query = select(table).where(table.c.study == study, table.c.deleted_at.is_(None))
+        query = select(table).where(table.c.deleted_at.is_(None))
+        if study is not None:
+            query = query.where(table.c.study == study)
         if about is not None:
             query = query.where(table.c.about == about)
         with self.reading() as connection:
@@ -182,12 +184,13 @@ class SharingCatalog(Database):
 
         Args:
             title: of the page.
-            parts: in order, each `{"text": ...}` or `{"view": code of a saved view}`.
+            parts: in order, each `{"text": ...}`, `{"view": code of a saved view}`, or a figure of one, as it
+                was: `{"figure": key of a result, "study": ..., "view": ..., "title": ...}`.
             code: of a report that is there.
 
         Raises:
             LabError: an empty title, a text that is too long, too many parts, or another person's report.
-            ValueError: a part that is neither.
+            ValueError: a part that is none of these.
         """
         told = [_part(part) for part in parts]
         if len(told) > MOST_PARTS:
@@ -272,7 +275,12 @@ def _part(part: Mapping[str, str]) -> dict[str, str]:
         return {"text": _text(part["text"])}
     if set(part) == {"view"}:
         return {"view": str(part["view"])}
-    raise ValueError(f"A part of a report has `text` or `view`; got {sorted(part)}.")
+    if set(part) == {"figure", "study", "view", "title"}:
+        return {
+            **{name: str(part[name]) for name in ("figure", "study", "view")},
+            "title": _title(part["title"]),
+        }
+    raise ValueError(f"A part of a report has `text`, `view` or `figure`; got {sorted(part)}.")
 
 
 def _title(text: str) -> str:

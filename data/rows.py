@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlencode
 
 from data.people import Role
 
@@ -229,11 +228,6 @@ class SavedViewRow:
     created_at: datetime
     public_at: datetime | None
 
-    @property
-    def query(self) -> str:
-        """Its parameters as an address has them."""
-        return urlencode(self.parameters, doseq=True)
-
 
 @dataclass(frozen=True)
 class NoteRow:
@@ -250,7 +244,7 @@ class NoteRow:
 
 @dataclass(frozen=True)
 class ReportRow:
-    """Saved views with text between them: parts are `{"text": ...}` or `{"view": code}`."""
+    """Text, saved views and figures of them, in an order; `save_report` says what a part has."""
 
     code: str
     person: str

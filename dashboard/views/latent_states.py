@@ -19,6 +19,7 @@ from dashboard.fits import (
 from dashboard.lab import Lab
 from dashboard.live import live
 from dashboard.moves import moves_section
+from dashboard.notes import state_notes
 from dashboard.state_ribbons import state_ribbons
 from dashboard.training import at_work, job_card, last_failure
 from dashboard.trust import trust_panel
@@ -75,6 +76,7 @@ def render(lab: Lab) -> None:
     left, right = (st.container(), st.container()) if wide else st.columns([5, 4], gap="large")
     with left:
         _fingerprints(fit, known)
+        state_notes(lab, fit)
     with right:
         _dwell(choice, fit)
 

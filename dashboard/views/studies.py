@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -10,18 +11,22 @@ from dashboard import claims, queries, trainable
 from dashboard.lab import Lab
 from dashboard.links import link
 from dashboard.live import live
+from dashboard.notes import STUDY, study_notes
 from dashboard.pictures import picture
+from dashboard.study_menu import put_away, study_menu, undo_study
 from dashboard.training import COMMAND, job_card, resumable, resume_card, train_button
 from dashboard.welcome import welcome
 from dashboard.wording import ago, coded, count, escaped, failure, interval, p_value, significant
 from data.errors import LabError
-from data.rows import JobRow, RunState, StudyRow
+from data.rows import JobRow, NoteRow, RunState, SavedViewRow, StudyRow
 
 TITLE = "Studies"
 ICON = ":material/science:"
 QUESTION = "What is here, and what does each study show?"
 ORDER = 10
 
+MOST_VIEWS = 12
+"""Saved views on a card; the view Reports has them all."""
 STATUS = {
     "done": "green",
     "diverged": "orange",
@@ -34,11 +39,13 @@ STATUS = {
 
 def render(lab: Lab) -> None:
     """Show a card for each study; while a job works, the page follows it."""
+    undo_study(lab)
     if lab.store.catalog.studies():
         live(lab, None, lambda: _cards(lab))
     else:
         welcome(lab)
         trainable.show([], [])
+    put_away(lab)
 
 
 def _cards(lab: Lab) -> None:
@@ -46,20 +53,33 @@ def _cards(lab: Lab) -> None:
     states = defaultdict[str, list[RunState]](list)
     for state in lab.store.catalog.run_states():
         states[state.study].append(state)
+    shared = _Shared(defaultdict(list), defaultdict(list))
+    for view in lab.store.catalog.saved_views():
+        shared.views[view.study].append(view)
+    for note in lab.store.catalog.notes(about=STUDY):
+        shared.notes[note.study].append(note)
     active = queries.active_jobs(lab.store)
     for job in active:
         job_card(lab, job)
     for job in resumable(lab.store):
         resume_card(lab, job)
-    for study in sorted(studies, key=lambda row: row.created_at, reverse=True):
-        _card(lab, study, states[study.name], jobs)
+    newest = sorted(studies, key=lambda row: row.created_at, reverse=True)
+    for study in sorted(newest, key=lambda row: row.pinned_at is None):
+        _card(lab, study, states[study.name], jobs, shared)
     if not active and all(row.source != "engine" for row in studies):
         train_button(lab.access, "studies.train", lab)
         st.code(COMMAND, language="bash")
     trainable.show([study.name for study in studies], jobs)
 
 
-def _card(lab: Lab, study: StudyRow, runs: list[RunState], jobs: Sequence[JobRow]) -> None:
+class _Shared(NamedTuple):
+    """What people made of the studies, by study."""
+
+    views: dict[str, list[SavedViewRow]]
+    notes: dict[str, list[NoteRow]]
+
+
+def _card(lab: Lab, study: StudyRow, runs: list[RunState], jobs: Sequence[JobRow], shared: _Shared) -> None:
     arms = queries.arm_names(study, runs)
     changed = study.name.partition("@")[2].replace(",", ", ") if study.source == "engine" else ""
     with st.container(border=True, key=f"study.{study.name}"):
@@ -67,7 +87,8 @@ def _card(lab: Lab, study: StudyRow, runs: list[RunState], jobs: Sequence[JobRow
         with words:
             title = study.title if study.source == "engine" else escaped(study.title)
             st.subheader(f"{title} with `{changed}`" if changed else title, anchor=False)
-            st.markdown(_badges(runs))
+            pinned = " :gray-badge[:material/keep: pinned]" if study.pinned_at else ""
+            st.markdown(f"{_badges(runs)}{pinned}")
             if study.source == "engine":
                 st.markdown(study.claim)
             seeds = len({run.seed for run in runs}) or int(study.config.get("seeds", 0))
@@ -78,6 +99,7 @@ def _card(lab: Lab, study: StudyRow, runs: list[RunState], jobs: Sequence[JobRow
             if told := _origin(study, jobs):
                 st.caption(told)
             _links(study, len(arms) > 1)
+            _around(lab, study, runs, jobs, shared)
         version = lab.store.traces.version(study.name)
         with drawing:
             _picture(lab, study, arms, version)
@@ -105,6 +127,27 @@ def _links(study: StudyRow, several: bool) -> None:
         link("detours", "Detours", ":material/fork_right:", study=study.name)
         if study.config.get("comparisons") or (study.source != "engine" and several):
             link("shuffling", "Shuffling", ":material/shuffle:", study=study.name)
+
+
+def _around(
+    lab: Lab, study: StudyRow, runs: Sequence[RunState], jobs: Sequence[JobRow], shared: _Shared
+) -> None:
+    """Show what people saved of the study and wrote about it, and what can be done to it."""
+    by = {job.id: job for job in jobs}
+    owners = {by[run.job].person for run in runs if run.job in by}
+    busy = any(job.study == study.name and job.status in queries.ACTIVE for job in jobs)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        if views := shared.views[study.name]:
+            with st.popover(
+                f"Saved views ({len(views)})", icon=":material/bookmarks:", type="tertiary",
+                key=f"studies.{study.name}.views",
+            ):  # fmt: skip
+                for view in views[:MOST_VIEWS]:
+                    link(view.view, escaped(view.title), ":material/bookmark:", saved=view.code)
+                if len(views) > MOST_VIEWS:
+                    link("reports", "All of them", ":material/bookmarks:")
+        study_notes(lab, study.name, shared.notes[study.name])
+        study_menu(lab, study, owners, len(runs), busy)
 
 
 def _badges(runs: Sequence[RunState]) -> str:

@@ -31,6 +31,7 @@ def test_views_are_found_by_listing_and_each_states_its_question():
         "connectivity",
         "upload",
         "train",
+        "reports",
         "admin",
     ]
     assert all(view.question.endswith("?") for view in found)

@@ -203,7 +203,7 @@ def test_a_public_link_opens_one_view_and_ends_when_taken_back(lab: Hosted) -> N
     key = lab.store.catalog.publish_view(view.code)
     guest = lab.visitor()
     seen = guest.get(f"{lab.address}/public/{key}")
-    assert str(seen.url) == f"{lab.address}/traces?study=digits-shuffling"
+    assert str(seen.url) == f"{lab.address}/?saved={view.code}"
     assert seen.status_code == 200
     known = f"{PUBLIC_COOKIE}={key}"
     assert handshake(lab, Cookie=known) == 101
