@@ -174,7 +174,8 @@ class JobCatalog(Database):
         own = connection.execute(query).scalar()
         if own is None and "@" not in name:
             return NO_LIMITS
-        return Limits(**{**asdict(settings().limits), **(own or {})})
+        lab = asdict(settings().limits)
+        return Limits(**{key: (own or {}).get(key, value) for key, value in lab.items()})
 
     def _require_within_limits(self, connection: Connection, kind: JobKind, spec: dict[str, Any]) -> None:
         """Refuse a job of somebody who has as many as they may, or one that is larger than it may be."""

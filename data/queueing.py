@@ -1,7 +1,7 @@
 """Which of the jobs that wait goes next: fair between people, within what a machine and a person may have."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -63,12 +63,12 @@ class Line:
     host: str
     capacity: Capacity
 
-    def in_order(self, jobs: Sequence[JobRow]) -> list[JobRow]:
-        """Return jobs in the order in which they go, each counted as at work once it went.
+    def in_order(self, jobs: Sequence[JobRow]) -> Iterator[JobRow]:
+        """Give jobs in the order in which they go, each counted as at work once it went.
 
         Who has the fewest jobs at work goes first, then who was served longest ago, then the oldest job.
         """
-        left, order = list(jobs), list[JobRow]()
+        left = list(jobs)
         busy = Counter(job.person for job in self.at_work)
         latest: dict[str, tuple[int, float]] = {
             person: (0, moment.timestamp()) for person, moment in self.served.items()
@@ -77,16 +77,15 @@ class Line:
             first = min(left, key=lambda job: (busy[job.person], latest.get(job.person, (0, 0.0)), job.id))
             left.remove(first)
             busy[first.person] += 1
-            latest[first.person] = (1, float(len(order)))
-            order.append(first)
-        return order
+            latest[first.person] = (1, -len(left))
+            yield first
 
     def next(self) -> tuple[JobRow, int | None] | None:
         """Return the job that goes now with the GPU that it gets, if any may."""
-        may = self.in_order([job for job in self.waiting if not self.why(job)])
-        if not may:
+        first = next(self.in_order([job for job in self.waiting if not self.why(job)]), None)
+        if first is None:
             return None
-        return may[0], self.free_gpus()[0] if self._wants_gpu(may[0]) else None
+        return first, self.free_gpus()[0] if self._wants_gpu(first) else None
 
     def told(self) -> list[Waiting]:
         """Return who waits, in the order in which they go, and what for."""
