@@ -65,7 +65,7 @@ class Jobs:
         -1, "GPUs of this machine that jobs may have, each for itself; -1: all that it has", least=-1
     )
     ray_address: str = _set(
-        "", "of the Ray cluster, for example ray://head:10001; empty: one is started here"
+        "", "of the Ray cluster, for example ray://head:10001; empty: the one of this machine"
     )
 
 

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 # A training tells how far it is after every stretch, of seconds as a rule.
 _SILENCE = timedelta(minutes=10)
+# On a cluster the silence need only be long enough for the news that a process is gone.
+_VANISHED = timedelta(minutes=1)
 
 
 def submit(store: Store, kind: JobKind, study: str, spec: dict[str, Any]) -> int:
@@ -185,12 +187,8 @@ def reap(store: Store) -> list[int]:
     launching.clear_away()
     here = socket.gethostname()
     jobs = {job.id: job for job in store.catalog.jobs()}
-    gone = [
-        job
-        for job in jobs.values()
-        if job.status in ("queued", "running")
-        and (not alive(job.pid, job.process_started) if job.host == here else _silent(store, job))
-    ]
+    active = [job for job in jobs.values() if job.status in ("queued", "running")]
+    gone = [job for job in active if _gone(store, job, here)]
     marked = []
     for job in gone:
         if job.status == "queued" and store.catalog.release_job(job.id, job.pid):
@@ -231,9 +229,17 @@ def seal(store: Store, id: int) -> None:
         log.warning("The rows of job %d are not sealed yet: %s", id, error)
 
 
+def _gone(store: Store, job: JobRow, here: str) -> bool:
+    """Whether the process is gone that has a job, or for which it was kept."""
+    if job.status == "queued" and job.host is not None and settings().jobs.runner == "ray":
+        return launching.vanished(store, job)
+    return not alive(job.pid, job.process_started) if job.host == here else _silent(store, job)
+
+
 def _silent(store: Store, job: JobRow) -> bool:
     """Whether a training elsewhere has said nothing for long and does not hold its traces either."""
-    if job.heartbeat_at is None or datetime.now(UTC) - job.heartbeat_at < _SILENCE:
+    silence = timedelta() if job.heartbeat_at is None else datetime.now(UTC) - job.heartbeat_at
+    if silence < _SILENCE and (silence < _VANISHED or not launching.vanished(store, job)):
         return False
     if job.status == "queued" or job.kind != "train":
         return job.status == "queued"  # kept for a process that never came
