@@ -22,7 +22,7 @@ STARTS = 3
 
 
 class Process(NamedTuple):
-    """Who works on a job: a process by its id, its start in seconds since the epoch, and its machine."""
+    """Who works on a job: a process by its id, its start (see `engine.jobs.processes`), and its machine."""
 
     pid: int
     started: float

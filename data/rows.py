@@ -72,7 +72,7 @@ class RunState(NamedTuple):
 
 @dataclass(frozen=True)
 class JobRow:
-    """A unit of long work; `rate` in steps per second, `process_started` in seconds since the epoch.
+    """A unit of long work; `rate` in steps per second, `process_started` as `engine.jobs.processes` says.
 
     `person` is who asked for it, `gpu` the number of the device that it has for itself on its host.
     """

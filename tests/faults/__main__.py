@@ -11,44 +11,16 @@ import multiprocessing
 import random
 import statistics
 import sys
-import tempfile
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import torch
 
 from benchmarks._report import report
-from tests.faults.disk import Disk
 from tests.faults.injecting import FAULTS
 from tests.faults.lab import Lab
-from tests.faults.rounds import Outcome, Rounds
-from tests.postgresql import _programs, server
-
-
-def play(names: list[str], where: str, seed: int) -> list[tuple[str, Outcome | None]]:
-    """Play rounds in one lab, and in another after each that found something; None: cannot be done here."""
-    chance, planned, played = random.Random(seed), list(names), list[tuple[str, Outcome | None]]()
-    while planned:
-        folder = Path(tempfile.mkdtemp(prefix="detour-faults-"))
-        disk = Disk(folder)
-        lab = Lab(folder, disk, server().url if where == "database" else "", where == "clock", seed)
-        try:
-            rounds = Rounds(lab, chance)
-            while planned:
-                name = planned.pop(0)
-                outcome = rounds.play(FAULTS[name]) if possible(name, disk) else None
-                played.append((name, outcome))
-                if outcome is not None and outcome.findings:
-                    break
-        finally:
-            lab.close()
-    return played
-
-
-def possible(name: str, disk: Disk) -> bool:
-    """Whether this user can do it to that disk."""
-    return {"full disk": disk.kind != "folder", "disk that only reads": disk.may_be_locked}.get(name, True)
+from tests.faults.rounds import Outcome, play
+from tests.postgresql import _programs
 
 
 def main() -> int:

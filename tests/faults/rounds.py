@@ -2,16 +2,20 @@
 
 import random
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
 from data.errors import LabError
-from tests.faults.injecting import Fault
+from tests.faults.disk import Disk
+from tests.faults.injecting import FAULTS, Fault
 from tests.faults.knowing import Known, Logs, logged_wrong, rows, state_wrong
 from tests.faults.lab import Lab, training
 from tests.faults.people import UNCLEAR, Logging
+from tests.postgresql import server
 
 _ENDS_S = 240.0
 """How long a training may take that was interrupted, on a machine that has other work."""
@@ -130,6 +134,31 @@ class Rounds:
         while (found := state_wrong(self._lab, jobs)) and time.monotonic() < until:
             time.sleep(2)
         return found
+
+
+def play(names: list[str], where: str, seed: int) -> list[tuple[str, Outcome | None]]:
+    """Play rounds in one lab, and in another after each that found something; None: cannot be done here."""
+    chance, planned, played = random.Random(seed), list(names), list[tuple[str, Outcome | None]]()
+    while planned:
+        folder = Path(tempfile.mkdtemp(prefix="detour-faults-"))
+        disk = Disk(folder)
+        lab = Lab(folder, disk, server().url if where == "database" else "", where == "clock", seed)
+        try:
+            rounds = Rounds(lab, chance)
+            while planned:
+                name = planned.pop(0)
+                outcome = rounds.play(FAULTS[name]) if possible(name, disk) else None
+                played.append((name, outcome))
+                if outcome is not None and outcome.findings:
+                    break
+        finally:
+            lab.close()
+    return played
+
+
+def possible(name: str, disk: Disk) -> bool:
+    """Whether this user can do it to that disk."""
+    return {"full disk": disk.kind != "folder", "disk that only reads": disk.may_be_locked}.get(name, True)
 
 
 def _say(text: str) -> None:
