@@ -13,7 +13,6 @@ from data.rows import JobRow
 from data.settings import settings
 from data.store import Store
 from engine.jobs.processes import start_of
-from engine.jobs.processes import start_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
