@@ -120,8 +120,13 @@ def server() -> Server:
     global _server
     if _server is None:
         _server = Server()
-        atexit.register(_server.remove)
+        atexit.register(_remove, _server, os.getpid())
     return _server
+
+
+def _remove(made: Server, owner: int) -> None:
+    if os.getpid() == owner:  # and no child that was forked from it
+        made.remove()
 
 
 def copy_store(source: Path, target: Path) -> None:
