@@ -113,10 +113,8 @@ class Desk:
     def close(self) -> None:
         """Let every run's traces go; what was answered for is on the disk."""
         with self._lock:
-            for sink, lock, _ in self._sinks.values():
-                with lock:
-                    sink.close()
-            self._sinks.clear()
+            for job in list(self._sinks):
+                self._let_go(job)
 
     def _own(self, token: TokenRow, job: int) -> str:
         """Return the study of a run that this token began."""
@@ -129,12 +127,9 @@ class Desk:
     def _sink(self, job: int) -> tuple[StoreSink, threading.Lock]:
         now = time.monotonic()
         with self._lock:
-            for idle in [
-                each for each, (*_, used) in self._sinks.items() if now - used > IDLE_S and each != job
-            ]:
-                sink, lock, _ = self._sinks.pop(idle)
-                with lock:
-                    sink.close()
+            for other, (*_, used) in list(self._sinks.items()):
+                if now - used > IDLE_S and other != job:
+                    self._let_go(other)
             if job not in self._sinks:
                 store = self._store or open_store(locate())
                 reap(store)  # a run that a former server had is stopped first, and goes on here
@@ -142,6 +137,15 @@ class Desk:
             sink, lock, _ = self._sinks[job]
             self._sinks[job] = sink, lock, now
             return sink, lock
+
+    def _let_go(self, job: int) -> None:
+        """Close a run's traces; that the disk is full is no matter of whoever comes now."""
+        sink, lock, _ = self._sinks.pop(job)
+        try:
+            with lock:
+                sink.close()
+        except LabError as error:
+            log.warning("The rows of run %d are not sealed yet: %s", job, error)
 
 
 DESK = Desk()

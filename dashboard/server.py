@@ -1,5 +1,8 @@
 """What the web server runs: the app, the routes that programs call, and the gate before both."""
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
@@ -16,6 +19,8 @@ from dashboard.api_jobs import job_routes
 from dashboard.gate import Gate
 from data.errors import LabError
 from data.settings import settings
+
+_LOOK_S = 0.5
 
 
 def _require_guarded() -> None:
@@ -71,8 +76,18 @@ def _secrets() -> dict[str, Any]:
 
 @asynccontextmanager
 async def _lifespan(app: st.App) -> AsyncIterator[None]:
+    watching = asyncio.create_task(_end_with_parent())
     yield
+    watching.cancel()
     DESK.close()
+
+
+async def _end_with_parent() -> None:
+    """End when the process that began this one was killed: it would hold the port for ever."""
+    parent = os.environ.get("DETOUR_PARENT")
+    while parent is None or os.getppid() == int(parent):
+        await asyncio.sleep(_LOOK_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 _require_guarded()

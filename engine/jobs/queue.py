@@ -3,11 +3,13 @@
 import logging
 import os
 import socket
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from data.catalog_jobs import Process
+from data.durable import refused
 from data.errors import LabError
 from data.queueing import Waiting
 from data.recovery import JobLock, recover
@@ -27,6 +29,8 @@ log = logging.getLogger(__name__)
 _SILENCE = timedelta(minutes=10)
 # On a cluster the silence need only be long enough for the news that a process is gone.
 _VANISHED = timedelta(minutes=1)
+# Held while this process keeps jobs for itself to start them.
+_STARTING = threading.Lock()
 
 
 def submit(store: Store, kind: JobKind, study: str, spec: dict[str, Any]) -> int:
@@ -86,15 +90,24 @@ def pump(store: Store, at_once: int | None = None, **more: str) -> list[tuple[in
 
     Returns:
         The jobs that were started, each with its process where it is one of this machine.
+
+    Raises:
+        LabError: the disk is full or refuses; the job waits as before.
     """
     if settings().jobs.runner == "worker" and at_once is None:
         return []
     catalog, started = store.machine.catalog, []
-    while (job := catalog.take_next(me(), capacity(at_once))) is not None:
-        process = launching.launch(store, job.id, {**_configuration(), **environment(job.gpu), **more})
-        if process is not None:
-            catalog.note_process(job.id, process)
-        started.append((job.id, process))
+    with _STARTING:
+        while (job := catalog.take_next(me(), capacity(at_once))) is not None:
+            variables = {**_configuration(), **environment(job.gpu), **more}
+            try:
+                process = launching.launch(store, job.id, variables)
+            except OSError as error:
+                catalog.release_job(job.id, os.getpid())
+                raise refused(error, "A job's log", store.logs / f"{job.id}.log") from error
+            if process is not None:
+                catalog.note_process(job.id, process)
+            started.append((job.id, process))
     return started
 
 
@@ -233,7 +246,11 @@ def _gone(store: Store, job: JobRow, here: str) -> bool:
     """Whether the process is gone that has a job, or for which it was kept."""
     if job.status == "queued" and job.host is not None and settings().jobs.runner == "ray":
         return launching.vanished(store, job)
-    return not alive(job.pid, job.process_started) if job.host == here else _silent(store, job)
+    if job.host != here:
+        return _silent(store, job)
+    if job.status == "queued" and job.pid == os.getpid():
+        return not _STARTING.locked()  # it could not be started, nor given back
+    return not alive(job.pid, job.process_started)
 
 
 def _silent(store: Store, job: JobRow) -> bool:

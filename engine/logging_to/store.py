@@ -1,6 +1,7 @@
 """A run that logs itself into a store on this machine."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +12,7 @@ from data.columns import schema
 from data.errors import LabError
 from data.importing.committing import require_name
 from data.importing.limits import LIMITS
+from data.recovery import recover
 from data.rows import JobStatus, MetricRow, RunStatus
 from data.store import Store, locate, open_store
 from data.trace_writer import TraceWriter
@@ -70,8 +72,13 @@ class StoreSink:
         }
         epoch = np.ma.masked_invalid([np.nan if row.epoch is None else row.epoch for row in rows])
         steps, seconds = np.array([row.step for row in rows]), np.array([row.seconds for row in rows])
-        writer.write(np.full(len(rows), self._run.id), steps, epoch, seconds, columns)
-        writer.flush()
+        try:
+            writer.write(np.full(len(rows), self._run.id), steps, epoch, seconds, columns)
+            writer.flush()
+        except LabError:
+            with suppress(LabError):  # who comes with these rows again gets a writer that knows what is there
+                self.close()
+            raise
         self._own = rows[-1].step
         self._last = max(self._last, self._own)
         self._store.catalog.advance_runs({self._run.id: self._last})
@@ -94,8 +101,9 @@ class StoreSink:
         catalog = self._store.catalog
         if catalog.job(self.job).status != "running":
             return
-        if self._writer is not None:
-            self._writer.close()
+        self.close()
+        if (self._store.journals / str(self.job)).exists():  # a full disk kept them from being sealed before
+            recover(self._store, self.job)
         whole = ended.status in ("done", "diverged")
         change: dict[str, Any] = {"status": ended.status, "step": self._last}
         if ended.diverged is not None:
@@ -107,14 +115,19 @@ class StoreSink:
         if ended.what:
             error = {"title": "The run failed", "message": ended.what, "remedy": "Its rows are kept."}
         statuses: dict[RunStatus, JobStatus] = {"failed": "failed", "stopped": "stopped"}
-        result = {"runs": 1, "rows": self._writer.rows if self._writer else 0}
+        rows = sum(row.rows for row in catalog.segments([self.job]))
+        result = {"runs": 1, "rows": rows}
         catalog.finish_job(self.job, statuses.get(ended.status, "done"), error=error, result=result)
 
     def close(self) -> None:
-        """Let go of the traces; another sink of the same job may go on."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        """Let go of the traces; another sink of the same job may go on.
+
+        Raises:
+            LabError: the disk is full; what was acknowledged is safe, and sealed later.
+        """
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
 
 
 def start(

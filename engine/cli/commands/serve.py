@@ -192,6 +192,7 @@ def _dashboard(store: Store, host: str, port: int, base: str) -> Iterator[subpro
     words = ["streamlit", "run", "dashboard/server.py"]
     words += [f"--{name}={value}" for name, value in options.items()]
     environment = {"STREAMLIT_SERVER_COOKIE_SECRET": _cookie_secret(store)}  # the command's words can be seen
+    environment["DETOUR_PARENT"] = str(os.getpid())
     with _child(words, store, store.logs / "dashboard.log", environment) as process:
         yield process
 
