@@ -1,4 +1,4 @@
-"""A run that logs itself while the disk is full: told so each time, and in the end every row is there once."""
+"""A run that logs itself while the disk is full: told so each time; in the end every row is there once."""
 
 import errno
 import os
