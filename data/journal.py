@@ -71,12 +71,13 @@ class JournalWriter:
 def read_journal(path: Path) -> pa.Table:
     """Return the whole batches of a journal, mapped from the file; a torn last batch is left out.
 
+    Whatever follows the last whole batch is what a torn write left, be it anything: it was not acknowledged.
     The table stays readable after the file's name is gone. A journal torn within its first message, the
     columns, gives a table without columns.
 
     Raises:
         FileNotFoundError: there is no such journal (any more).
-        LabError: the file is not an Arrow stream at all.
+        LabError: the file is not an Arrow stream at all, or is damaged before its last whole batch.
     """
     if path.stat().st_size == 0:
         return pa.table({})
@@ -84,21 +85,48 @@ def read_journal(path: Path) -> pa.Table:
         content = pa.BufferReader(file.read_buffer())
     batches: list[pa.RecordBatch] = []
     schema: pa.Schema | None = None
+    end = 0
     try:
         schema = pa.ipc.read_schema(content)
         while True:
+            end = content.tell()
             batches.append(pa.ipc.read_record_batch(pa.ipc.read_message(content), schema))
     except EOFError:
         pass  # the stream ends between two messages
     except (pa.ArrowInvalid, OSError) as error:
-        # A kill within the last message differs from a strange file: Arrow says that bytes are missing.
-        if not _torn(error):
-            raise LabError(
-                "A journal is damaged",
-                f"`{path}` is not an Arrow stream ({error}).",
-                "Restore it from a backup, or move it away to go on without its rows.",
-            ) from error
-    return pa.table({}) if schema is None else pa.Table.from_batches(batches, schema)
+        # A kill within the first message differs from a strange file: Arrow says that bytes are missing.
+        if schema is None and not _torn(error):
+            raise _damaged(path, f"is not an Arrow stream ({error})") from error
+    if schema is None:
+        return pa.table({})
+    if _goes_on(content, end, schema):
+        raise _damaged(path, f"cannot be read at byte {end:,}, and there are rows after that")
+    return pa.Table.from_batches(batches, schema)
+
+
+def _goes_on(content: pa.BufferReader, end: int, schema: pa.Schema) -> bool:
+    """Whether there is a whole batch somewhere after the place where reading came to its end."""
+    content.seek(end)
+    rest = content.read_buffer()
+    text, place = bytes(rest), 0
+    while (place := text.find(_MARK, place + 1)) >= 0:
+        if place % _ALIGNMENT:
+            continue
+        try:
+            pa.ipc.read_record_batch(pa.ipc.read_message(pa.BufferReader(rest.slice(place))), schema)
+        except (pa.ArrowInvalid, OSError, EOFError):
+            continue
+        return True
+    return False
+
+
+def _damaged(path: Path, what: str) -> LabError:
+    remedy = "Restore it from a backup, or move it away to go on without its rows."
+    return LabError("A journal is damaged", f"`{path}` {what}.", remedy)
+
+
+_MARK, _ALIGNMENT = b"\xff\xff\xff\xff", 8
+"""With these bytes, at such a multiple, every message of an Arrow stream begins."""
 
 
 _TORN = (

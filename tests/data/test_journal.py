@@ -140,3 +140,32 @@ def test_any_prefix_gives_whole_batches(
     path.write_bytes(content[:cut])
     expected = sum(size for size, end in zip(rows, ends, strict=True) if end <= min(cut, len(content)))
     assert read_journal(path).num_rows == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(tail=st.one_of(st.binary(min_size=1, max_size=200), st.integers(1, 200).map(bytes)))
+def test_anything_after_the_last_batch_is_a_torn_write(
+    tmp_path_factory: pytest.TempPathFactory, tail: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "0.arrows"
+    writer = JournalWriter(path, COLUMNS)
+    writer.append(batch(0, 5))
+    writer.close()
+    path.write_bytes(path.read_bytes() + tail)
+    assert read_journal(path)["step"].to_pylist() == list(range(5))
+
+
+@pytest.mark.parametrize("wrong", [b"\0" * 16, b"\xff\xff\xff\xff\xff\xff\xff\x7f", b"\x17" * 8])
+def test_damage_before_the_last_batch_is_no_torn_write(tmp_path: Path, wrong: bytes) -> None:
+    path = tmp_path / "0.arrows"
+    writer = JournalWriter(path, COLUMNS)
+    writer.append(batch(0, 5))
+    second = writer.bytes
+    writer.append(batch(5, 5))
+    writer.append(batch(10, 5))
+    writer.close()
+    content = bytearray(path.read_bytes())
+    content[second : second + len(wrong)] = wrong
+    path.write_bytes(content)
+    with pytest.raises(LabError, match=f"damaged.*byte {second:,}"):
+        read_journal(path)
