@@ -121,10 +121,11 @@ def explain(error: Exception, path: Path) -> LabError:
     text = str(getattr(error, "orig", None) or error)
     lowered = text.lower()
     if "full" in lowered or "disk i/o error" in lowered:
+        broken = "" if "full" in lowered else " Where there is space, see whether it is broken or only reads."
         return LabError(
             "The disk is full",
             f"The catalogue `{path}` could not be written ({text}). Nothing was changed.",
-            "Free some space or move the store to a larger disk, then try again.",
+            f"Free some space or move the store to a larger disk, then try again.{broken}",
         )
     if "readonly" in lowered or "read-only" in lowered or "unable to open" in lowered:
         return LabError(

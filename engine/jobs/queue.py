@@ -104,6 +104,8 @@ def pump(store: Store, at_once: int | None = None, **more: str) -> list[tuple[in
                 process = launching.launch(store, job.id, variables)
             except OSError as error:
                 catalog.release_job(job.id, os.getpid())
+                if started:
+                    break
                 raise refused(error, "A job's log", store.logs / f"{job.id}.log") from error
             if process is not None:
                 catalog.note_process(job.id, process)

@@ -263,16 +263,19 @@ def poll(store: Store, stop: Stop, at_once: int) -> int:
     at_work: dict[int, Process | None] = {}
     count, reaped = 0, -math.inf
     while not stop:
-        if time.monotonic() - reaped >= _REAP_S:
-            reap(store)
-            reaped = time.monotonic()
-        # Its children leave the queue to this process, which must know whom to end.
-        for id, process in pump(store, at_once, DETOUR_JOBS_RUNNER="worker"):
-            job = store.catalog.job(id)
-            log.info("job %d (%s %s) begins", id, job.kind, job.study)
-            at_work[id] = process
-            count += 1
-        _tell_ended(store, at_work)
+        try:
+            if time.monotonic() - reaped >= _REAP_S:
+                reap(store)
+                reaped = time.monotonic()
+            # Its children leave the queue to this process, which must know whom to end.
+            for id, process in pump(store, at_once, DETOUR_JOBS_RUNNER="worker"):
+                at_work[id] = process
+                count += 1
+                job = store.catalog.job(id)
+                log.info("job %d (%s %s) begins", id, job.kind, job.study)
+            _tell_ended(store, at_work)
+        except LabError as error:  # a full disk or a database that is away: its jobs need it all the same
+            log.warning("%s", error)
         time.sleep(_POLL_S)
     for process in at_work.values():
         if process is not None and alive(process.pid, process.started):

@@ -82,7 +82,7 @@ class Known:
             except LabError as error:
                 if not damaged or error.title in UNCLEAR:
                     found.append(f"rows of {study}: {error}")
-            for name in ("studies", "runs", "traces"):
+            for name in ("studies", "traces"):
                 try:
                     unclear, clear = page(lab.address, name, study)
                 except (OSError, TimeoutError, websockets.WebSocketException) as error:
