@@ -107,11 +107,17 @@ def tear_journals(lab: Lab, known: Known, chance: random.Random) -> list[str]:
     """Kill everything, and leave at the end of every journal what a torn write may leave."""
     lab.hold()
     lab.kill(lab.processes())
-    for path in (lab.root / "journals").glob("*/*.arrows"):
-        with path.open("ab") as journal:
-            journal.write(torn(path, chance))
+    tear(lab, chance)
     lab.go_on()
     return []
+
+
+def tear(lab: Lab, chance: random.Random) -> None:
+    """Put at the end of every journal what a torn write may leave."""
+    for path in (lab.root / "journals").glob("*/*.arrows"):
+        content = torn(path, chance)
+        with path.open("ab") as journal:
+            journal.write(content)
 
 
 def torn(path: Path, chance: random.Random) -> bytes:

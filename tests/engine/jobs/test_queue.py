@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pytest
 from sqlalchemy import update
 
 from data import tables
+from data.catalog import Catalog
 from data.catalog_jobs import STARTS, Process
 from data.errors import LabError
 from data.journal import read_journal
@@ -260,3 +262,24 @@ def test_a_job_that_was_kept_for_a_process_which_is_gone_waits_again(
         connection.execute(update(tables.jobs).values(heartbeat_at=datetime.now(UTC) - timedelta(hours=1)))
     assert queue.reap(store) == []
     assert store.catalog.job(theirs).host is None
+
+
+def test_a_job_that_could_not_be_started_waits_as_before(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = store.catalog.create_job("fit", "s", {"study": "s"}).id
+
+    def refuse(*words: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(launching, "launch", refuse)
+    with pytest.raises(LabError, match="disk is full"):
+        queue.pump(store)
+    assert store.catalog.job(job).host is None
+    with monkeypatch.context() as context:  # the catalogue is on the same disk
+        context.setattr(Catalog, "release_job", refuse)
+        with pytest.raises(OSError, match="No space"):
+            queue.pump(store)
+    assert store.catalog.job(job).pid == os.getpid()
+    assert queue.reap(store) == []
+    assert store.catalog.job(job).host is None
