@@ -52,7 +52,7 @@ class Logging(threading.Thread):
                 self.acknowledged = self.logged
             except LabError as error:
                 self.told.append(error)
-            time.sleep(0.1)
+            time.sleep(0.4)
         until = time.monotonic() + 90
         while not self.ended and time.monotonic() < until:
             try:
@@ -151,7 +151,7 @@ class Reader(threading.Thread):
                     *([f"/api/studies/{study}/rows.parquet"] if study else []),
                 ]
                 self._ask(self._chance.choice(paths))
-            self._enough.wait(self._chance.uniform(0.5, 3))
+            self._enough.wait(self._chance.uniform(2, 6))
 
     def _look(self, name: str, study: str) -> None:
         try:
