@@ -20,6 +20,7 @@ from streamlit.web.server.starlette.starlette_websocket import (
 
 from dashboard.access import PUBLIC_COOKIE, guest, sign_in_required, signed_in
 from dashboard.api import DESK
+from dashboard.links import HOME
 from data.errors import LabError
 from data.settings import settings
 
@@ -65,7 +66,8 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        answer = await self._checked(HTTPConnection(scope))
+        connection = HTTPConnection(scope)
+        answer = await self._checked(connection) or self._home(connection)
         if answer is None:
             await self._app(scope, receive, self._guarded(send))
         elif scope["type"] == "websocket":
@@ -110,6 +112,13 @@ class Gate:
             self._set(response, NEXT_COOKIE, wanted, NEXT_S)
             return response
         return _said(401, "Sign in to this lab first.")
+
+    def _home(self, connection: HTTPConnection) -> Response | None:
+        """Lead who asks for the first view by its name to the lab's own address, where Streamlit has it."""
+        if connection.scope["type"] != "http" or connection.url.path != f"{self._base}/{HOME}":
+            return None
+        query = f"?{connection.url.query}" if connection.url.query else ""
+        return RedirectResponse(f"{self._base}/{query}", 307)
 
     def _claims(self, connection: HTTPConnection) -> dict[str, Any] | None:
         """Return what the provider said of whoever holds this cookie; None without a valid one."""

@@ -115,6 +115,12 @@ def test_a_link_survives_signing_in(lab: Hosted, path: str) -> None:
     assert str(person.get(lab.address + "/").url) == lab.address + "/"  # once, not for ever
 
 
+def test_the_first_view_is_found_by_its_name_too(lab: Hosted) -> None:
+    _, seen = lab.enter("ada", "/studies?study=digits-shuffling")
+    assert str(seen.url) == f"{lab.address}/?study=digits-shuffling"
+    assert seen.status_code == 200
+
+
 @pytest.mark.parametrize(
     "wanted",
     ["//evil.example", "/\\evil.example", "https://evil.example", "evil.example", "/%0d%0aSet-Cookie:x=y"],

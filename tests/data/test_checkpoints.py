@@ -3,7 +3,6 @@
 import hashlib
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from data.recovery import recover
 from data.store import open_store
 from data.traces import TraceWriter
 from tests.data.conftest import Lab
+from tests.data.test_upgrading import older
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -242,21 +242,10 @@ def test_killed_before_every_change_of_a_file(lab: Lab) -> None:
 @pytest.mark.sqlite
 def test_a_store_of_the_first_version_is_brought_up(tmp_path: Path) -> None:
     root = tmp_path / "lab"
-    store = open_store(root, create=True)
-    store.catalog.save_study("s", "S", "c", {}, "engine")
-    job = store.catalog.create_job("train", "s", {}).id
-    (run,) = store.catalog.start_runs(job, "s", [("A", 0, {})], 10, "cpu")
-    store.close()
+    older(root, "0001")
     os.rmdir(root / "checkpoints")
     os.rmdir(root / "uploads")
-    connection = sqlite3.connect(root / "catalog.sqlite")
-    with connection:
-        for table in ("checkpoints", "uploads", "tokens"):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute("ALTER TABLE runs DROP COLUMN converged_at")
-        connection.execute("ALTER TABLE runs DROP COLUMN converged_what")
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
-    connection.close()
+    job, run = 7, 9
     store = open_store(root)
     assert revision_of(root / "catalog.sqlite") == migrations.HEAD
     assert [(row.id, row.converged_at, row.converged_what) for row in store.catalog.runs()] == [

@@ -1,0 +1,211 @@
+"""Detour, TensorBoard and Aim on the same logs: 300 runs of 20 metrics, written as TensorBoard writes them.
+
+TensorBoard and Aim are no part of Detour: each is run by the Python of an environment of its own, which is
+named. Measured are the way from the files to the first chart on a screen, and the memory of what serves it.
+The first chart is all runs of one metric where a tool can draw them.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import torch
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks._report import report
+
+ROOT = Path(__file__).resolve().parents[1]
+PORT = 8795
+WRITE = """
+import sys
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+import random
+folder, seeds, steps, metrics = sys.argv[1], *map(int, sys.argv[2:])
+for run in range(2 * seeds):
+    arm, seed = ("SS", "RR")[run // seeds], run % seeds
+    random.seed(run)
+    writer = EventFileWriter(f"{folder}/{arm}/seed{seed}")
+    for step in range(steps):
+        values = [
+            Summary.Value(tag=f"metric{place}", simple_value=2.0 ** (-step / steps) + random.gauss(0, 0.02))
+            for place in range(metrics)
+        ]
+        writer.add_event(Event(wall_time=1e9 + step, step=step, summary=Summary(value=values)))
+    writer.close()
+"""
+
+
+class Seen(NamedTuple):
+    """How one tool did: seconds to take the files in, to the first chart after that, and MiB at its peak."""
+
+    taken: float
+    chart: float
+    memory: float
+
+
+@contextmanager
+def _running(command: list[str], folder: Path) -> Iterator[psutil.Process]:
+    with (folder / "served.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=ROOT, env={**os.environ, "DETOUR_STORE": ""}
+        )
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _memory(process: psutil.Process) -> float:
+    """Return the MiB of a process and all below it."""
+    family = [process, *process.children(recursive=True)]
+    return float(sum(one.memory_info().rss for one in family if one.is_running())) / 2**20
+
+
+def _until(what: Callable[[], bool], seconds: float = 600) -> float:
+    """Wait until something is so, and return how long it took."""
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        try:
+            if what():
+                return time.perf_counter() - began
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise TimeoutError("It never came to be.")
+
+
+def _answers(path: str) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{PORT}{path}", timeout=30) as answer:
+        return bytes(answer.read())
+
+
+def _chart(page: Page, path: str, selector: str, shot: Path) -> float:
+    """Open a page, and return the seconds until its first chart is drawn."""
+    began = time.perf_counter()
+    page.goto(f"http://127.0.0.1:{PORT}{path}", wait_until="commit")
+    page.locator(selector).first.wait_for(state="visible", timeout=300_000)
+    seconds = time.perf_counter() - began
+    page.wait_for_timeout(3000)
+    page.screenshot(path=str(shot))
+    return seconds
+
+
+def detour(logs: Path, folder: Path, page: Page) -> Seen:
+    """Import the logs and open the view Traces."""
+    store = folder / "lab"
+    began = time.perf_counter()
+    engine = [sys.executable, "-m", "engine", "--store", str(store)]
+    subprocess.run(
+        [*engine, "import", str(logs), "--study", "beside"], check=True, cwd=ROOT, capture_output=True
+    )
+    taken = time.perf_counter() - began
+    with _running([*engine, "serve", "--headless", "--port", str(PORT)], folder) as server:
+        _until(lambda: b"true" in _answers("/api/ready"))
+        chart = _chart(
+            page, "/traces?study=beside", "[data-testid=stVegaLiteChart] .marks", folder / "detour.png"
+        )
+        return Seen(taken, chart, _memory(server))
+
+
+def tensorboard(python: str, logs: Path, folder: Path, page: Page) -> Seen:
+    """Serve the logs and open the time series."""
+    command = [str(Path(python).with_name("tensorboard")), "--logdir", str(logs), "--port", str(PORT)]
+    with _running(command, folder) as server:
+        runs = sum(1 for _ in logs.rglob("events*"))
+        taken = _until(lambda: _answers("/data/runs").count(b"seed") >= runs)
+        chart = _chart(
+            page,
+            "/?darkMode=false#timeseries",
+            "scalar-card line-chart canvas, scalar-card line-chart svg.lines path",
+            folder / "tensorboard.png",
+        )
+        return Seen(taken, chart, _memory(server))
+
+
+def aim(python: str, logs: Path, folder: Path, page: Page) -> Seen:
+    """Convert the logs and open the metrics of all runs."""
+    tool, repository = str(Path(python).with_name("aim")), folder / "aim"
+    repository.mkdir()
+    began = time.perf_counter()
+    subprocess.run(
+        [tool, "init", "--repo", str(repository), "-y"],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "AIM_UI_TELEMETRY_ENABLED": "0"},
+    )
+    subprocess.run(
+        [tool, "convert", "--repo", str(repository), "tensorboard", "--logdir", str(logs)],
+        check=True,
+        capture_output=True,
+    )
+    taken = time.perf_counter() - began
+    with _running(
+        [tool, "up", "--repo", str(repository), "--port", str(PORT), "--host", "127.0.0.1"], folder
+    ) as server:
+        _until(lambda: bool(_answers("/")))
+        chart = _chart(page, "/runs", "[class*=Table] [class*=cell], .Table__cell", folder / "aim.png")
+        return Seen(taken, chart, _memory(server))
+
+
+def main() -> None:
+    """Run the tools one after another and keep the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--tensorboard", required=True, metavar="PYTHON", help="of an environment that has it"
+    )
+    parser.add_argument("--aim", metavar="PYTHON", help="of an environment that has it")
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--seeds", type=int, default=150, help="of each of two arms")
+    parser.add_argument("--shots", type=Path, help="folder for a picture of what each shows")
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="detour-beside-"))
+    logs = folder / "logs"
+    size = [str(arguments.seeds), str(arguments.steps), "20"]
+    subprocess.run([arguments.tensorboard, "-c", WRITE, str(logs), *size], check=True)
+    tools: dict[str, Callable[[Page], Seen]] = {"Detour": lambda page: detour(logs, folder, page)}
+    tools["TensorBoard"] = lambda page: tensorboard(arguments.tensorboard, logs, folder, page)
+    if arguments.aim:
+        tools["Aim"] = lambda page: aim(arguments.aim, logs, folder, page)
+    lines = [
+        "| tool | files taken in, s | first chart after that, s | memory of what serves it, MiB |",
+        "|---|---|---|---|",
+    ]
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    try:
+        with sync_playwright() as play:
+            browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            for name, look in tools.items():
+                page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+                seen = look(page)
+                page.context.close()
+                lines.append(f"| {name} | {seen.taken:.1f} | {seen.chart:.1f} | {seen.memory:,.0f} |")
+                print(lines[-1], flush=True)
+            browser.close()
+        if arguments.shots:
+            arguments.shots.mkdir(parents=True, exist_ok=True)
+            for shot in folder.glob("*.png"):
+                shutil.copy(shot, arguments.shots)
+    finally:
+        size_mb = sum(path.stat().st_size for path in logs.rglob("*") if path.is_file()) / 1e6
+        shutil.rmtree(folder, ignore_errors=True)
+    lines.append(
+        f"\n{2 * arguments.seeds} runs of {arguments.steps} steps and 20 metrics, {size_mb:,.0f} MB of files."
+    )
+    report("beside", "Beside TensorBoard and Aim, on the same logs", "\n".join(lines), torch.device("cpu"))
+
+
+if __name__ == "__main__":
+    main()
