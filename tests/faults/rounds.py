@@ -4,6 +4,7 @@ import random
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import NamedTuple
 
@@ -147,7 +148,11 @@ def play(names: list[str], where: str, seed: int) -> list[tuple[str, Outcome | N
             rounds = Rounds(lab, chance)
             while planned:
                 name = planned.pop(0)
-                outcome = rounds.play(FAULTS[name]) if possible(name, disk) else None
+                try:
+                    outcome = rounds.play(FAULTS[name]) if possible(name, disk) else None
+                except (LabError, AssertionError, OSError):
+                    outcome = Outcome(0, 0, 0.0, 0, [traceback.format_exc()])
+                    _say(f"  FOUND {outcome.findings[0]}")
                 played.append((name, outcome))
                 if outcome is not None and outcome.findings:
                     break
