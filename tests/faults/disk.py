@@ -68,7 +68,7 @@ class Disk:
     def mend(self) -> None:
         """Check a broken disk and mount it again, while nobody has a file open: what was synced is there."""
         assert _do("umount", self.root), "a process has a file of the disk open"
-        # Of a copy: another mount namespace may hold the broken one still, and a second mount would be the same.
+        # Of a copy: another mount namespace may hold the broken one still, and would be mounted once more.
         former, self._image = self._image, self._image.with_name(f"{self._image.name}+")
         assert _do("cp", "--sparse=always", former, self._image)
         former.unlink()
