@@ -152,10 +152,10 @@ def _foot(
     """Show the export, the table and how the figure was computed."""
     name = re.sub(r"[^\w-]+", "-", key)
     if fidelity and narrow:
-        st.badge(fidelity, icon=":material/verified:", color="gray", help=FIDELITY)
+        st.badge(escaped(fidelity), icon=":material/verified:", color="gray", help=FIDELITY)
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         if fidelity and not narrow:
-            st.badge(fidelity, icon=":material/verified:", color="gray", help=FIDELITY)
+            st.badge(escaped(fidelity), icon=":material/verified:", color="gray", help=FIDELITY)
         files = f"{key}.export{times_asked()}"
         with st.popover("Export", icon=":material/download:", type="tertiary", key=files):
             st.caption("The files hold exactly what is drawn. PNG at screen size is in the chart's own menu.")
@@ -191,8 +191,8 @@ def _foot(
                 "Query": coded(how.query),
                 "Formula": escaped(how.formula),
                 "Source": escaped(how.source),
-                "Data version": f"`{how.data}`",
-                "Code version": f"`{how.code}`",
+                "Data version": coded(how.data),
+                "Code version": coded(how.code),
                 "Link": link and f"[{link}]({link}), with the parameters in the address bar",
             }
             st.table({name: text for name, text in rows.items() if text}, border="horizontal")

@@ -17,7 +17,7 @@ _EVENTS = {"on", "clear", "translate", "zoom"}
 _BOUND = ("legend", "scales")
 _TOKEN = re.compile(
     r"\s+|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|'[^'\\]*'|\"(?:[^\"\\]|\\.)*\"|datum\.(?!__|constructor\b)\w+"
-    r"|(?:height|width|random|abs|floor|isFinite|format|replace|true|false|null)\b|[-+*/%()\[\]<>=!&|?:,]"
+    r"|(?:height|width|random|abs|floor|pow|isValid|isFinite|format|replace|true|false|null)\b|[-+*/%()\[\]<>=!&|?:,]"
 )
 _ADDRESS = re.compile(r"url\s*\(|\w+://|^\s*(?:javascript|data):", re.IGNORECASE)
 

@@ -8,10 +8,10 @@ import streamlit as st
 from dashboard.figure_again import show_again
 from dashboard.figure_files import LARGEST, from_json
 from dashboard.lab import Lab
-from dashboard.links import link, named
+from dashboard.links import go, link, named
 from dashboard.report_page import report_page
 from dashboard.share import saved_actions
-from dashboard.share_links import address
+from dashboard.views import views
 from dashboard.wording import ago, coded, count, escaped, failure
 from data.catalog_sharing import LONGEST_TITLE
 from data.errors import LabError
@@ -42,7 +42,7 @@ def render(lab: Lab) -> None:
     if chosen == "Saved views":
         _saved_views(lab)
     elif chosen == "Open a figure":
-        _open_figure()
+        _open_figure(lab)
     else:
         _reports(lab)
 
@@ -104,7 +104,7 @@ def _saved_view(lab: Lab, row: SavedViewRow) -> None:
             saved_actions(lab, row, f"reports.{row.code}")
 
 
-def _open_figure() -> None:
+def _open_figure(lab: Lab) -> None:
     st.markdown(
         "Drop the JSON that Export wrote below a figure: it is shown again as it was, with its numbers."
     )
@@ -122,7 +122,13 @@ def _open_figure() -> None:
     of = f" of {coded(kept.place.study)}" if kept.place.study else ""
     st.caption(f"Drawn on {kept.made_at:%d %b %Y}{of}, from data {coded(kept.how.data)}.")
     show_again(kept, "reports.opened")
-    st.link_button("See it as it would be drawn today", address(kept.place), icon=":material/open_in_new:")
+    here = {row.name for row in lab.store.catalog.studies(archived=True)}
+    if kept.place.study in here and kept.place.view in {view.name for view in views()}:
+        # No link: an address with all parameters may be longer than servers take.
+        if st.button("See it as it would be drawn today", icon=":material/open_in_new:", key="reports.today"):
+            go(kept.place.view, kept.place.parameters)
+    else:
+        st.caption("This lab does not have its study, so it cannot be drawn anew here.")
 
 
 def _searched(rows: list[Row], words: Callable[[Row], str], key: str) -> list[Row]:
