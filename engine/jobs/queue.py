@@ -96,7 +96,8 @@ def pump(store: Store, at_once: int | None = None, **more: str) -> list[tuple[in
     """
     if settings().jobs.runner == "worker" and at_once is None:
         return []
-    catalog, started = store.machine.catalog, []
+    catalog = store.machine.catalog
+    started: list[tuple[int, Process | None]] = []
     with _STARTING:
         while (job := catalog.take_next(me(), capacity(at_once))) is not None:
             variables = {**_configuration(), **environment(job.gpu), **more}
