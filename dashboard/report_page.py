@@ -10,7 +10,7 @@ from dashboard.kept_figures import load
 from dashboard.lab import Lab
 from dashboard.links import link
 from dashboard.report_editing import Part, edit_part, edit_report
-from dashboard.wording import ago, coded, escaped, failure
+from dashboard.wording import coded, escaped, failure
 from data.errors import LabError
 
 PRINTED = Path(__file__).with_name("report_print.css")
@@ -35,7 +35,7 @@ def report_page(lab: Lab, code: str) -> None:
         editing = mine and st.toggle("Edit", key="report.edit", bind="query-params")
         st.caption("Your browser prints it: Ctrl+P, or ⌘P.", text_alignment="right")
     st.header(escaped(row.title), anchor=False)
-    st.caption(f"{escaped(row.person)} · changed {ago(row.changed_at)}")
+    st.caption(f"{escaped(row.person)} · changed {row.changed_at:%d %b %Y}")
     if editing:
         edit_report(lab, row)
     for place, part in enumerate(row.parts):
