@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -15,6 +16,7 @@ from starlette.routing import Route
 
 from dashboard.links import path
 from data.columns import schema
+from data.durable import refused
 from data.errors import LabError
 from data.importing.limits import LIMITS
 from data.rows import MetricRow, Scope, TokenRow
@@ -191,6 +193,8 @@ def answered(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Re
             return _error(refusal.status, refusal.error)
         except LabError as error:
             return _error(_STATUS.get(error.title, 409), error)
+        except OSError as error:  # a disk that is full, broken or only reads
+            return _error(507, refused(error, "What was sent", Path(error.filename or locate())))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
             said = LabError("Not understood", f"The call was not understood: {what}.", "See docs/uploads.md.")

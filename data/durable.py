@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from data.errors import LabError
@@ -26,6 +28,15 @@ def put_in_place(aside: Path, path: Path) -> None:
     sync_file(aside)
     aside.replace(path)
     sync_folder(path.parent)
+
+
+@contextmanager
+def refusing(what: str, path: Path) -> Iterator[None]:
+    """Turn what the disk refuses in a block into words: see `refused`."""
+    try:
+        yield
+    except OSError as error:
+        raise refused(error, what, path) from error
 
 
 def refused(error: Exception, what: str, path: Path) -> LabError:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from data.checkpoints import clear_leftovers
 from data.columns import literal
-from data.durable import sync_folder
+from data.durable import refused, refusing, sync_folder
 from data.errors import LabError
 from data.journal import read_journal
 from data.rows import SegmentRow
@@ -32,7 +32,7 @@ class JobLock:
         patience: how long to wait for another, in seconds.
 
     Raises:
-        LabError: another writer has it.
+        LabError: another writer has it, or the disk is full or refuses.
     """
 
     def __init__(self, folder: Path, patience: float = 0.0) -> None:
@@ -40,11 +40,13 @@ class JobLock:
         path = folder / "lock"
         end = time.monotonic() + patience
         while True:
-            folder.mkdir(parents=True, exist_ok=True)
             try:
+                folder.mkdir(parents=True, exist_ok=True)
                 self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             except FileNotFoundError:
                 continue  # the former writer removed the folder between the two lines
+            except OSError as error:
+                raise refused(error, "The traces of a job", path) from error
             try:
                 fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -141,14 +143,15 @@ def recover(store: "Store", job: int) -> int:
     Harmless for a job that ended well. Every acknowledged row is kept; a batch that was torn is cut.
 
     Raises:
-        LabError: the job is unknown, it is still being written, or the disk is full.
+        LabError: the job is unknown, it is still being written, or the disk is full or refuses.
     """
     store.catalog.job(job)
     lock = JobLock(store.journals / str(job))
     try:
-        seal_leftovers(store, job)
-        merge_segments(store, job)
-        lock.remove()
+        with refusing("A trace file", store.segments):
+            seal_leftovers(store, job)
+            merge_segments(store, job)
+            lock.remove()
     finally:
         lock.release()
     return sum(row.rows for row in store.catalog.segments([job]))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data.columns import Precision, schema
+from data.durable import refusing
 from data.journal import JournalWriter, read_journal
 from data.recovery import (
     JobLock,
@@ -65,7 +66,8 @@ class TraceWriter:
         self._lock = JobLock(store.journals / str(job), _PATIENCE_S if retrace else 0.0)
         with ExitStack() as unless_ready:
             unless_ready.callback(self._lock.release)
-            seal_leftovers(store, job)
+            with refusing("A trace file", store.segments):
+                seal_leftovers(store, job)
             sealed = store.catalog.segments([job])
             self._part = max((row.part for row in sealed), default=-1) + 1
             there = written_steps(store, sealed)
@@ -200,10 +202,11 @@ class TraceWriter:
         if self._lock.released:
             return
         try:
-            self.flush()
-            self._seal()
-            merge_segments(self._store, self._job)
-            self._lock.remove()
+            with refusing("A trace file", self._store.segments):
+                self.flush()
+                self._seal()
+                merge_segments(self._store, self._job)
+                self._lock.remove()
         finally:
             if self._journal is not None:
                 self._journal.close()

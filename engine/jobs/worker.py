@@ -11,9 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from data.catalog_jobs import WHO_RAISES, Process
+from data.durable import refused
 from data.errors import LabError
 from data.rows import JobRow
 from data.store import Store
@@ -28,6 +30,8 @@ from engine.jobs.verdicts import judged
 _HEARTBEAT_S = 1.0
 _POLL_S = 1.0
 _REAP_S = 5.0
+# What a disk says that is full, broken or only reads.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 # Throughput is taken over this many heartbeats, so that it follows a change of speed but not every hiccup.
 _WINDOW = 20
 
@@ -185,7 +189,7 @@ def _carry_out(store: Store, job: JobRow, stop: Stop, show: Show | None, put_bac
         if told is not None or not _put_back(store, job, stop, put_back):
             end(store, job, "stopped" if told is None else "failed", told)
         seal(store, job.id)
-        if told is not None and isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if told is not None and isinstance(error, OSError) and error.errno in _DISK:
             raise told from error
         raise
     if ending.status == "stopped" and _put_back(store, job, stop, put_back):
@@ -242,6 +246,8 @@ def _told(store: Store, job: JobRow, error: BaseException) -> LabError:
             f"Job {job.id} could not write to `{store.root}`; every row acknowledged before is kept.",
             "Free some space and start it again.",
         )
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return refused(error, f"A file of job {job.id}", Path(error.filename or store.root))
     return LabError(
         "The job failed unexpectedly",
         f"Job {job.id} ({job.kind} {job.study}): {type(error).__name__}: {error}",

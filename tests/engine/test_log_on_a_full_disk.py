@@ -60,3 +60,17 @@ def test_rows_wait_until_there_is_space(tmp_path: Path, monkeypatch: pytest.Monk
     assert (job.status, job.result) == ("done", {"runs": 1, "rows": 12})
     assert len(store.catalog.segments([job.id])) == 1
     assert not list(store.journals.iterdir())
+
+
+def test_a_disk_that_refuses_to_begin_is_told_in_words(tmp_path: Path) -> None:
+    run = Run("mine", "A", 0, tmp_path / "lab", flush_seconds=1e9)
+    run.log(0, loss=1.0)
+    journals, aside = tmp_path / "lab" / "journals", tmp_path / "aside"
+    journals.rename(aside)
+    journals.touch()
+    with pytest.raises(LabError, match="could not be written"):
+        run.flush()
+    journals.unlink()
+    aside.rename(journals)
+    run.finish()
+    assert open_store(tmp_path / "lab").traces.count("mine") == 1

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -45,8 +46,13 @@ class Disk:
 
     def fill(self, left: int) -> None:
         """Leave `left` bytes of the disk free."""
-        with self._filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(1, psutil.disk_usage(str(self.root)).free - left))
+        free = psutil.disk_usage(str(self.root)).free
+        with self._filler.open("wb", buffering=0) as file, suppress(OSError):
+            os.posix_fallocate(file.fileno(), 0, max(1, free - 4 * _MIB))
+            file.seek(0, os.SEEK_END)
+            while True:
+                file.write(bytes(4096))
+        os.truncate(self._filler, max(0, self._filler.stat().st_size - left))
 
     def free(self) -> None:
         """Give the space back."""

@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 from data.journal import read_journal
 from data.store import open_store
 from tests.faults.knowing import Known
@@ -39,7 +41,8 @@ def kill_app(lab: Lab, known: Known, chance: random.Random) -> list[str]:
     service = lab.app.process
     found = [] if service is None else [service, *service.children()]
     lab.kill(chance.choice([found, found[:1], found[1:]]))
-    return []
+    _, left = psutil.wait_procs(found, 30)
+    return [f"process {one.pid} of the app goes on alone" for one in left]
 
 
 def kill_worker(lab: Lab, known: Known, chance: random.Random) -> list[str]:
