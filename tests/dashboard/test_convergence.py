@@ -12,7 +12,7 @@ def metric(name, log=False):
 
 
 def study(**config):
-    return StudyRow("s", "", "", config, "engine", None)
+    return StudyRow("s", "", "", config, "engine", None, "", None, None, None)
 
 
 def levels(*runs):
