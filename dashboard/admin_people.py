@@ -40,9 +40,16 @@ def show(lab: Lab) -> None:
         )
     with st.form("admin.person", border=True, clear_on_submit=True, width=720):
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            address = st.text_input("E-mail address", max_chars=200, placeholder="ada@lab.example")
+            address = st.text_input(
+                "E-mail address", max_chars=200, key="admin.person.address", placeholder="ada@lab.example"
+            )
             role: Role = st.selectbox(
-                "Role", get_args(Role), index=1, width=360, format_func=lambda role: f"{role}: {ROLES[role]}"
+                "Role",
+                get_args(Role),
+                index=1,
+                width=360,
+                key="admin.person.role",
+                format_func=lambda role: f"{role}: {ROLES[role]}",
             )
         given = st.form_submit_button("Give this role", icon=":material/person_add:", type="primary")
     if given:

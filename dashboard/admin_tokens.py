@@ -42,7 +42,10 @@ def show(lab: Lab) -> None:
     with st.form("admin.token", border=True, clear_on_submit=True, width=720):
         with st.container(horizontal=True, vertical_alignment="bottom"):
             name = st.text_input(
-                "What it is for", max_chars=200, placeholder="for example: cluster, nightly runs"
+                "What it is for",
+                max_chars=200,
+                key="admin.token.name",
+                placeholder="for example: cluster, nightly runs",
             )
             scope: Scope = st.selectbox(
                 "It may", get_args(Scope), format_func=lambda scope: SCOPES[scope], width=300

@@ -50,7 +50,7 @@ def test_others_see_their_own_part_only_whatever_the_address_says(seen_by, role,
 
 def test_a_token_is_shown_once(seen_by):
     store, app = seen_by("researcher")
-    app.text_input[0].set_value("cluster")
+    app.text_input(key="admin.token.name").set_value("cluster")
     next(button for button in app.button if button.label == "Make a token").click().run()
     (text,) = [code.value for code in app.code if code.value.startswith("detour_")]
     row = store.catalog.require_token(text, "log")
@@ -63,8 +63,8 @@ def test_a_token_is_shown_once(seen_by):
 
 def test_an_administrator_gives_roles_and_limits_and_shuts_out(seen_by):
     store, app = seen_by("admin", part="People")
-    app.text_input[0].set_value("Nora@Lab.example")
-    app.selectbox[-1].set_value("researcher")
+    app.text_input(key="admin.person.address").set_value("Nora@Lab.example")
+    app.selectbox(key="admin.person.role").set_value("researcher")
     next(button for button in app.button if button.label == "Give this role").click().run()
     assert not app.exception
     assert [(row.name, row.role) for row in store.catalog.people()] == [("nora@lab.example", "researcher")]
@@ -79,7 +79,7 @@ def test_an_administrator_gives_roles_and_limits_and_shuts_out(seen_by):
 
 def test_no_address_is_refused_in_words(seen_by):
     store, app = seen_by("admin", part="People")
-    app.text_input[0].set_value("nobody")
+    app.text_input(key="admin.person.address").set_value("nobody")
     next(button for button in app.button if button.label == "Give this role").click().run()
     assert "is no e-mail address" in words(app)
     assert not store.catalog.people()
