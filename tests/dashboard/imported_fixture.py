@@ -10,7 +10,7 @@ from data.importing.intake import Intake
 from data.importing.roles import Corrections
 from data.store import Store
 from engine.jobs.import_request import KIND, spec
-from engine.jobs.worker import carry_out, me
+from engine.jobs.worker import Stop, carry_out, me
 
 ODD = 'val/acc "x" <b>$y$</b>[0].z:q'
 """A metric whose name means something to Markdown, HTML, LaTeX, Vega and SQL."""
@@ -42,7 +42,7 @@ def at_once(store: Store, kind: str, study: str, wanted: dict[str, object]) -> i
     assert kind == KIND
     job = store.catalog.create_job(KIND, study, wanted, me())
     try:
-        carry_out(store, job, [], None)
+        carry_out(store, job, Stop(), None)
     except LabError:
         assert store.catalog.job(job.id).status == "failed"
     return job.id
