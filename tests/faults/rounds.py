@@ -102,7 +102,9 @@ class Rounds:
         findings += self._settled([job, *jobs])
         findings += lab.reader.unclear + self._logs.tracebacks()
         lab.reader.unclear = []
-        _say(f"  {acknowledged} rows, {lost} lost; ready after {ready_s:.1f} s; resumed {resumed} times")
+        _say(
+            f"  {fault.name}: {acknowledged} rows, {lost} lost; ready after {ready_s:.1f} s; resumed {resumed} times"
+        )
         for finding in findings:
             _say(f"  FOUND {finding}")
         return Outcome(acknowledged, lost, ready_s, resumed, findings)
