@@ -220,9 +220,10 @@ def test_an_upload_that_is_gone_is_said_and_files_are_asked_for_again(lab, view)
 def test_a_viewer_may_look_and_nothing_else(opened, view, monkeypatch):
     from dashboard import lab as labs
     from dashboard.access import Access
+    from data.people import Person
 
     _, app = opened(FEW)
-    monkeypatch.setattr(labs, "alone", lambda: Access("guest", "viewer"))
+    monkeypatch.setattr(labs, "visitor", lambda store: Access(Person("guest", "viewer")))
     looked = view("upload", **{TOKEN: app.query_params[TOKEN]})
     assert {one.key for one in looked.button if not one.disabled} == set()
     assert "4 files, 48 rows" in words(looked)
