@@ -102,9 +102,7 @@ class Rounds:
         findings += self._settled([job, *jobs])
         findings += lab.reader.unclear + self._logs.tracebacks()
         lab.reader.unclear = []
-        _say(
-            f"  {fault.name}: {acknowledged} rows, {lost} lost; ready after {ready_s:.1f} s; resumed {resumed} times"
-        )
+        _say(f"  {fault.name}: {acknowledged} rows, {lost} lost; ready in {ready_s:.1f} s, resumed {resumed}")
         for finding in findings:
             _say(f"  FOUND {finding}")
         return Outcome(acknowledged, lost, ready_s, resumed, findings)
