@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +83,11 @@ async def _rows(request: Request) -> Response:
     handle, name = tempfile.mkstemp(suffix, "detour-export-")
     os.close(handle)
     path = Path(name)
-    try:
+    with ExitStack() as unfinished:
+        unfinished.callback(path.unlink, missing_ok=True)
         await run_in_threadpool(store.catalog.study, study)
         await run_in_threadpool(store.traces.export, study, path)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+        unfinished.pop_all()
     return FileResponse(path, background=BackgroundTask(path.unlink, missing_ok=True))
 
 

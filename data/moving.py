@@ -1,7 +1,7 @@
 """Moves the catalogue of a store from its file into a database."""
 
 import json
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from sqlalchemy import func, select, text
@@ -27,7 +27,9 @@ def move_to_database(root: Path, url: str) -> PostgreSQL:
     path, aside = root / CATALOG, root / f".{POINTER}.tmp"
     home = PostgreSQL(url, new_schema(), root / POINTER)
     home.make()
-    try:
+    with ExitStack() as unfinished:
+        unfinished.callback(home.drop)
+        unfinished.callback(aside.unlink, missing_ok=True)
         with closing(Catalog(path)) as source, closing(Catalog(home)) as target:
             source.migrate()
             target.migrate()
@@ -35,10 +37,7 @@ def move_to_database(root: Path, url: str) -> PostgreSQL:
             count_on(target)
         aside.write_text(json.dumps({"schema": home.schema}), encoding="utf-8")
         put_in_place(aside, home.path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        home.drop()
-        raise
+        unfinished.pop_all()
     path.unlink()
     return home
 

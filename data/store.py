@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -220,15 +220,14 @@ def _in_database(aside: Path, path: Path, url: str) -> Path:
 
     home = PostgreSQL(url, new_schema(), aside)
     home.make()
-    try:
+    with ExitStack() as unfinished:
+        unfinished.callback(home.drop)
         with closing(Catalog(home)) as catalog:
             catalog.migrate()
         aside.write_text(json.dumps({"schema": home.schema}), encoding="utf-8")
         aside.chmod(0o644)
         _put_in_place(aside, path)
-    except BaseException:
-        home.drop()
-        raise
+        unfinished.pop_all()
     if named_schema(path) != home.schema:  # another process made the same store a moment earlier
         home.drop()
     return path
