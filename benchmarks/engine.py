@@ -3,8 +3,8 @@
 Each round times every way once, in turn, so that a slow moment of the machine falls on all of them; a ratio
 is the median over rounds of the ratio within a round, with its smallest and largest value. The ordinary
 loops use torch's own layers and optimizer, and the number of threads at which they were faster; the engine
-is timed as it trains: on a CPU with one thread, in stacks of as many seeds as it would choose. All take the
-same steps, with batches of 32.
+is timed as it trains: on a CPU with one thread, in stacks of as many seeds as it would choose; on a GPU with
+algorithms that give the same bits every time. All take the same steps, with batches of 32.
 
 Memory is what the tensors of one step need beside the weights: counted from the recorded step on a CPU,
 measured on a GPU. The arithmetic of a step is counted by torch's own counter (matrix products and
@@ -34,7 +34,7 @@ from engine.models._batch_norm import BatchNorm
 from engine.studies import Arm, Study
 from engine.training.device_data import DeviceData
 from engine.training.grouping import groups
-from engine.training.loop import choose_device, train
+from engine.training.loop import choose_device, deterministic, train
 from engine.training.memory import choose_at_once, step_bytes
 from engine.training.record import Replica
 from engine.training.stack import Stack
@@ -170,8 +170,9 @@ def compared(study: Study, seeds: int, device: torch.device, rounds: int) -> lis
     stack = stacks[0]
 
     def engine(steps: int) -> None:
-        for one in stacks:
-            one.take(steps)
+        with deterministic(device):
+            for one in stacks:
+                one.take(steps)
 
     engine(4)
     if device.type == "cuda":

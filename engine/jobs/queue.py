@@ -251,7 +251,7 @@ def _gone(store: Store, job: JobRow, here: str) -> bool:
         return launching.vanished(store, job)
     if job.host != here:
         return _silent(store, job)
-    if job.status == "queued" and job.pid == os.getpid():
+    if job.status == "queued" and job.started_at is None and job.pid == os.getpid():
         return not _STARTING.locked()  # it could not be started, nor given back
     return not alive(job.pid, job.process_started)
 

@@ -1,7 +1,6 @@
 """Median of all weights of the stacked weights."""
 
 from engine.metrics._entries_metric import entries_metric
+from engine.metrics._lower_median import lower_median
 
-METRIC = entries_metric(
-    "lower median", "weights", log=False, quantity=lambda entries: entries.median(1).values
-)
+METRIC = entries_metric("lower median", "weights", log=False, quantity=lower_median)

@@ -1,5 +1,7 @@
 """A whole optimizer step as one CUDA graph, so that a step costs one launch and not hundreds."""
 
+from threading import Lock
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -8,6 +10,9 @@ from engine.training.ensemble import Ensemble, StepResult
 from engine.training.optimizers import StackedOptimizer
 
 _WARM_UP = 3
+
+ALONE = Lock()
+"""Held while a step is recorded: a recording fails when another thread waits for the GPU meanwhile."""
 
 
 class GraphedStep:
@@ -40,16 +45,17 @@ class GraphedStep:
             optimizer.apply(optimizer.limit(result.gradients))
             return result
 
-        # The first steps allocate; they are taken aside and undone.
-        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(_WARM_UP):
-                step()
-        torch.cuda.current_stream().wait_stream(aside)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._result = step()
+        with ALONE:
+            # The first steps allocate; they are taken aside and undone.
+            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                for _ in range(_WARM_UP):
+                    step()
+            torch.cuda.current_stream().wait_stream(aside)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._result = step()
         with torch.no_grad():
             for name, value in ensemble.parameters.items():
                 value.copy_(before[name])

@@ -12,8 +12,10 @@ import torch
 from data.errors import LabError
 from engine.studies import Study
 from engine.training.device_data import DeviceData
+from engine.training.graphed import ALONE
 from engine.training.grouping import groups
 from engine.training.record import Convergence, Replica, Rows, StackState, Stretch
+from engine.training.snapshot import Snapshot
 from engine.training.stack import Stack
 
 
@@ -77,7 +79,7 @@ def train(
     """
     try:
         with (
-            _deterministic(device),
+            deterministic(device),
             _one_thread_each(device),
             ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool,
         ):
@@ -149,7 +151,7 @@ def _train(
                     kept.append(stack.weights(left))
                 stack.keep(~left)
         elif advance.snapshot is not None:
-            measuring = pool.submit(advance.snapshot.measure)
+            measuring = pool.submit(_measured, advance.snapshot)
         state = (
             stack.state() if len(stack.indices) and stack.step < stack.steps and due(stack.number) else None
         )
@@ -159,6 +161,11 @@ def _train(
         waiting = _Waiting(stretch, measuring)
     if waiting is not None:
         yield waiting.done()
+
+
+def _measured(snapshot: Snapshot) -> Rows:
+    with ALONE:
+        return snapshot.measure()
 
 
 def _converged(study: Study, rows: Rows) -> list[Convergence]:
@@ -176,7 +183,7 @@ def _converged(study: Study, rows: Rows) -> list[Convergence]:
 
 
 @contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
+def deterministic(device: torch.device) -> Iterator[None]:
     """Have a GPU give the same bits every time; a CPU does so by itself."""
     before = torch.are_deterministic_algorithms_enabled()
     if device.type == "cuda":

@@ -70,13 +70,15 @@ def claim(store: Store, pid: int, started: float, host: str) -> int:
     return id
 
 
-def test_a_submitted_job_runs_in_a_process_of_its_own(store: Store) -> None:
+def test_a_submitted_job_runs_in_a_process_of_its_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DETOUR_JOBS_GPUS", "1")  # which is kept for it, whether or not torch finds one
     wanted = request("digits-shuffling", {"epochs": "1"}, ["SS"], "1")
     id = queue.submit(store, "train", wanted.study.name, wanted.spec)
     process = launching._started[id]
     assert wait_for(store, id, *ENDED) == "done", (store.logs / f"{id}.log").read_text()
     assert process.wait(30) == 0
     assert store.catalog.job(id).pid == process.pid != os.getpid()
+    assert store.catalog.job(id).gpu == 0
     assert store.traces.count(wanted.study.name) == wanted.study.steps + 1
     assert queue.reap(store) == []
     assert id not in launching._started

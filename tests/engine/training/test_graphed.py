@@ -1,8 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
+from engine.studies import studies
 from engine.training.device_data import DeviceData
+from engine.training.record import Replica
 from engine.training.stack import Stack
 from tests.engine.training.toys import ran, seeds, toy
 
@@ -77,3 +81,11 @@ def test_a_gpu_trains_as_a_cpu():
         for name, value in row.items():
             # The step size is a float32 there: a relative difference of up to 6e-8.
             np.testing.assert_allclose(on["cuda"].rows[key][name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_a_study_trains_on_a_gpu_while_it_is_measured():
+    """Its steps of other sizes are recorded while the metrics of earlier ones are computed."""
+    study = dataclasses.replace(studies()["digits-shuffling"], epochs=2, evaluate_every=1)
+    replicas = [Replica(arm.name, seed) for arm in study.arms for seed in range(2)]
+    found = ran(study, replicas, device=torch.device("cuda"))
+    assert {step for _, step in found.rows} == set(range(study.steps + 1))
