@@ -1,11 +1,11 @@
 import errno
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
@@ -27,6 +27,7 @@ from data.traces import TraceWriter
 from engine.jobs import launching, queue
 from engine.jobs.request import request
 from tests.engine.forking import Forked
+from tests.engine.jobs.ray_nodes import Nodes
 
 ENDED = ("done", "failed", "stopped")
 
@@ -45,6 +46,44 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
         return Forked(command[3:], env, Path(stdout.name))
 
     monkeypatch.setattr(launching.subprocess, "Popen", begin)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[dict[str, str]]:
+    """Return the settings that lead jobs to a Ray cluster of two nodes."""
+    pytest.importorskip("ray")
+    before = dict(os.environ)
+    with pytest.MonkeyPatch.context() as patch:
+        nodes = Nodes(patch, 2)
+        settings = {name: value for name, value in os.environ.items() if before.get(name) != value}
+    yield settings
+    nodes.close()
+
+
+@pytest.fixture(
+    params=["process", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.filterwarnings("ignore")])]
+)
+def runner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let jobs run here, or on a Ray cluster."""
+    if request.param == "ray":
+        for name, value in request.getfixturevalue("cluster").items():
+            monkeypatch.setenv(name, value)
+    else:
+        request.getfixturevalue("forked")
+    return str(request.param)
+
+
+def process_of(store: Store, id: int) -> psutil.Process:
+    """Return the process that has taken a job."""
+    wait_for(store, id, "running", *ENDED)
+    pid = store.catalog.job(id).pid
+    assert pid is not None, (store.logs / f"{id}.log").read_text()
+    return psutil.Process(pid)
+
+
+def kill(process: psutil.Process) -> None:
+    process.kill()
+    process.wait(30)
 
 
 def wait_for(store: Store, id: int, *statuses: str) -> str:
@@ -85,19 +124,17 @@ def test_a_submitted_job_runs_in_a_process_of_its_own(store: Store, monkeypatch:
 
 
 @pytest.mark.slow
-def test_a_killed_job_is_marked_and_its_rows_are_kept(store: Store, forked: None) -> None:
+def test_a_killed_job_is_marked_and_its_rows_are_kept(store: Store, runner: str) -> None:
     wanted = request("digits-shuffling", {"epochs": "100000"}, ["SS"], "2")
     id = queue.submit(store, "train", wanted.study.name, wanted.spec)
-    process = launching._started[id]
+    process = process_of(store, id)
     try:
-        wait_for(store, id, "running", *ENDED)
         deadline = time.monotonic() + 60
         while store.catalog.job(id).step < 100 and time.monotonic() < deadline:
             time.sleep(0.1)
         assert queue.reap(store) == []
     finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        kill(process)
     journal = max((store.journals / str(id)).glob("*.arrows"))
     acknowledged = read_journal(journal).num_rows
     assert acknowledged
@@ -108,17 +145,15 @@ def test_a_killed_job_is_marked_and_its_rows_are_kept(store: Store, forked: None
     assert not (store.journals / str(id)).exists()
 
 
-def test_a_stopped_job_keeps_its_rows_and_says_so(store: Store, forked: None) -> None:
+def test_a_stopped_job_keeps_its_rows_and_says_so(store: Store, runner: str) -> None:
     wanted = request("digits-shuffling", {"epochs": "100000"}, ["SS"], "2")
     id = queue.submit(store, "train", wanted.study.name, wanted.spec)
-    process = launching._started[id]
+    process = process_of(store, id)
     try:
-        wait_for(store, id, "running", *ENDED)
         queue.stop(store, id)
         assert wait_for(store, id, *ENDED) == "stopped", (store.logs / f"{id}.log").read_text()
     finally:
-        process.kill()
-        process.wait()
+        kill(process)
     assert {run.status for run in store.catalog.runs(wanted.study.name)} <= {"stopped"}
     with pytest.raises(LabError, match="is stopped"):
         queue.stop(store, id)
@@ -131,25 +166,22 @@ def test_a_queued_job_stops_at_once(store: Store) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_training_is_resumed_in_a_process_of_its_own(store: Store, forked: None) -> None:
+def test_a_killed_training_is_resumed_in_a_process_of_its_own(store: Store, runner: str) -> None:
     wanted = request("digits-shuffling", {"epochs": "4"}, ["SS"], "2", checkpoint_seconds=0)
     id = queue.submit(store, "train", wanted.study.name, wanted.spec)
-    process = launching._started[id]
+    process = process_of(store, id)
     try:
         deadline = time.monotonic() + 60
         while not store.catalog.checkpoints(id, "state") and time.monotonic() < deadline:
             time.sleep(0.03)
     finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        kill(process)
     assert 0 <= store.catalog.job(id).step < 2 * 128
     queue.resume(store, id)
-    process = launching._started[id]
     with pytest.raises(LabError, match=r"is (queued|running)"):
         queue.resume(store, id)
     assert wait_for(store, id, *ENDED) == "done", (store.logs / f"{id}.log").read_text()
-    process.wait(30)
-    assert store.catalog.job(id).pid == process.pid
+    assert store.catalog.job(id).pid not in (process.pid, os.getpid())
     assert store.traces.count(wanted.study.name) == 2 * 129
     assert {(run.status, run.step) for run in store.catalog.runs()} == {("done", 128)}
     assert "was stopped at" in (store.logs / f"{id}.log").read_text()

@@ -3,15 +3,14 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
 from data.errors import LabError
 from data.store import Store, open_store
 from engine.jobs import queue
 from engine.jobs.request import request
+from tests.engine.jobs.ray_nodes import Nodes
 from tests.postgresql import server
 
 pytest.importorskip("ray")
@@ -20,38 +19,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 STUDY = "digits-shuffling"
 
 
-class Nodes:
-    """A head that runs nothing, and two nodes that run one job each."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        self._cluster: Any = Cluster(
-            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-        )
-        self.address = str(self._cluster.address)
-        self._nodes = [self._cluster.add_node(num_cpus=1) for _ in range(2)]
-
-    def kill(self, pid: int) -> None:
-        """Kill the node on which a process is."""
-        raylet = psutil.Process(pid).parent()
-        assert raylet is not None
-        node = next(one for one in self._nodes if one.all_processes["raylet"][0].process.pid == raylet.pid)
-        self._cluster.remove_node(node, allow_graceful=False)
-
-    def close(self) -> None:
-        import ray
-
-        ray.shutdown()
-        self._cluster.shutdown()
-
-
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setenv("DETOUR_CATALOGUE", server().url)
     monkeypatch.setenv("DETOUR_JOBS_RUNNER", "ray")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("RAY_worker_niceness", "0")  # else they wait for whoever tests beside
     opened = open_store(tmp_path / "lab", create=True)
     yield opened
     opened.close()
@@ -59,8 +30,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 @pytest.fixture
 def nodes(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
-    made = Nodes()
-    monkeypatch.setenv("DETOUR_JOBS_RAY_ADDRESS", made.address)
+    made = Nodes(monkeypatch, 2)
     yield made
     made.close()
 
