@@ -43,7 +43,7 @@ def metrics(store: Store, study: str) -> dict[str, MetricRow]:
     return {metric.name: metric for metric in store.catalog.metrics(study)}
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=BY_ROOT)
+@st.cache_data(max_entries=96, show_spinner=False, hash_funcs=BY_ROOT)
 def thin(
     store: Store,
     version: str,
@@ -65,7 +65,7 @@ def thin(
     )  # fmt: skip
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=BY_ROOT)
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=BY_ROOT)
 def bands(
     store: Store,
     version: str,
@@ -84,7 +84,7 @@ def bands(
     )
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=BY_ROOT)
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=BY_ROOT)
 def crossings(
     store: Store, version: str, study: str, metric: str, threshold: float, direction: Direction, patience: int
 ) -> tuple[tuple[int, int], ...]:
@@ -93,13 +93,13 @@ def crossings(
     return tuple(zip(found["run"].tolist(), found["step"].tolist(), strict=True))
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=BY_ROOT)
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=BY_ROOT)
 def last(store: Store, version: str, study: str, names: tuple[str, ...], share: float = 0.1) -> pd.DataFrame:
     """Return each run's mean over the last share of its measured points: see `Traces.last`."""
     return store.traces.last(study, list(names), share=share)
 
 
-@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=BY_ROOT)
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=BY_ROOT)
 def pairs(store: Store, version: str, study: str, metric: str, a: str, b: str) -> pd.DataFrame:
     """Return the seeds that both arms trained, with each arm's final level: seed, a, b."""
     levels = last(store, version, study, (metric,))[["arm", "seed", "value"]]
@@ -108,7 +108,7 @@ def pairs(store: Store, version: str, study: str, metric: str, a: str, b: str) -
     return left.merge(right, on="seed").sort_values("seed", ignore_index=True)
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=BY_ROOT)
+@st.cache_data(max_entries=512, show_spinner=False, hash_funcs=BY_ROOT)
 def effect(store: Store, version: str, study: str, metric: str, a: str, b: str) -> Effect | None:
     """Return the paired effect of arm `a` against `b`; None with fewer than two usable seeds."""
     table = pairs(store, version, study, metric, a, b)

@@ -11,11 +11,8 @@ import pyarrow.compute as pc
 
 from data.columns import quoted
 from data.summaries import Groups
-from data.summarized import Blocks, block_rows, read_blocks, read_rows
+from data.summarized import LONG, Blocks, block_rows, read_blocks, read_rows
 from data.view import View, between
-
-_LONG = 64
-"""Blocks of a run from which on they are asked where its rows lie, instead of reading all rows."""
 
 
 class RunMatrix(NamedTuple):
@@ -112,7 +109,7 @@ def matrices(view: View, metrics: Sequence[str], max_steps: int = 1000) -> list[
 
 def _on_grid(view: View, metrics: Sequence[str], max_steps: int) -> pa.Table | None:
     """Return the rows of the matrices by what the blocks say; None unless they all measure all metrics."""
-    taken = [read_blocks(view, metric, "step", None, None, _LONG) for metric in metrics]
+    taken = [read_blocks(view, metric, "step", None, None, LONG) for metric in metrics]
     blocks = taken[0]
     if blocks is None or any(each is None or not _same_rows(blocks, each) for each in taken):
         return None
@@ -173,7 +170,7 @@ def final_means(view: View, metrics: Sequence[str], share: float = 0.1) -> pd.Da
     given: dict[str, str] = {}
     for place, metric in enumerate(metrics):
         given[f"metric{place}"] = metric
-        blocks = read_blocks(view, metric, "step", None, None, _LONG)
+        blocks = read_blocks(view, metric, "step", None, None, LONG)
         if blocks is not None:
             begins = _last_steps(view, blocks, metric, share)
             view.cursor.register(f"begins{place}", begins)

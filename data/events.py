@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from data.columns import quoted
 from data.summaries import Groups
-from data.summarized import Blocks, block_rows, read_blocks
+from data.summarized import LONG, Blocks, block_rows, read_blocks
 from data.view import View
 
 Events = Mapping[int, int]
@@ -18,8 +18,6 @@ Events = Mapping[int, int]
 Direction = Literal["above", "below"]
 _SOON = 8
 """Blocks in which a crossing is looked for before all rows are."""
-_LONG = 64
-"""Blocks of a run from which on they are asked where its rows lie, instead of reading all rows."""
 
 
 def crossings(
@@ -64,7 +62,7 @@ def crossings(
             threshold=threshold,
         )
 
-    blocks = read_blocks(view, metric, "step", None, None, _LONG) if math.isfinite(threshold) else None
+    blocks = read_blocks(view, metric, "step", None, None, LONG) if math.isfinite(threshold) else None
     if blocks is None:
         found = search(f"SELECT run, step, {quoted(metric)}::DOUBLE AS value FROM {view.rows([metric])}")
     else:

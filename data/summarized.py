@@ -12,6 +12,8 @@ from data.columns import KEYS, quoted
 from data.summaries import Groups, batches, summarize
 from data.view import Rows, View
 
+LONG = 16
+"""Blocks of a run from which on they are asked where its rows lie, instead of reading all rows."""
 PLACES = ("lowest", "highest", "early", "late", "lost", "up", "down")
 
 Column = npt.NDArray[Any]

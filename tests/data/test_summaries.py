@@ -232,8 +232,8 @@ def test_ends_grids_and_crossings_by_blocks_as_by_rows(
     answers = []
     for enough in (1, 1 << 30):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(aligning, "_LONG", enough)
-            patch.setattr(events, "_LONG", enough)
+            patch.setattr(aligning, "LONG", enough)
+            patch.setattr(events, "LONG", enough)
             ends = lab.traces.last(study, ["loss", "other"], share=share)
             crossed = lab.traces.crossings(study, "loss", threshold, direction, patience)
             asked = (["other"], ["loss", "other"], ["loss"])
