@@ -241,7 +241,7 @@ def test_a_refused_call_leaves_the_run_as_it_was(lab: Lab) -> None:
 )
 def test_numbers_that_nothing_holds_are_refused(lab: Lab, path: str, told: dict[str, Any]) -> None:
     job = lab.post("/api/runs", {"study": "mine", "arm": "A", "seed": 0})[1]["job"]
-    assert lab.post(path.format(job=job), told)[0] == 400
+    assert lab.post(path.format(job=job), told)[0] in (400, 409)  # it makes no sense, or there is no such run
     assert lab.store.catalog.job(job).status == "running"
 
 
