@@ -2,8 +2,9 @@
 
 Each session is a client of Streamlit's own protocol: it opens pages, changes their controls, waits as people
 do and opens the next. What it measures is the time from a request to the end of the script, with everything
-the script sent received. The writers are two processes that write as trainings do, 64 runs of 14 metrics,
-flushed every second; in the end every row they had acknowledged must be there.
+the script sent received. Once they look at a page before they go on, and once they click as fast as they can.
+The writers are two processes that write as trainings do, 64 runs of 14 metrics, flushed every second; in the
+end every row they had acknowledged must be there.
 """
 
 import argparse
@@ -53,7 +54,7 @@ PAGES = (
     "train",
     "admin",
 )
-THINK_S = (1.0, 4.0)
+PACES = {"who look at each page for 5 to 15 s": (5.0, 15.0), "who click again after 1 to 4 s": (1.0, 4.0)}
 CONTROLS = 3
 RUNS, METRICS, STEPS = 64, 14, 100
 
@@ -71,14 +72,15 @@ class Measured:
 class Session:
     """One person's tab."""
 
-    def __init__(self, address: str, measured: Measured, seed: int) -> None:
-        self._address, self._measured, self._random = address, measured, random.Random(seed)
+    def __init__(self, address: str, measured: Measured, seed: int, pace: tuple[float, float]) -> None:
+        self._pace, self._address, self._measured = pace, address, measured
+        self._random = random.Random(seed)
         self._widgets: dict[str, tuple[Any, str]] = {}
         self._states: dict[str, WidgetState] = {}
 
     async def live(self, until: float) -> None:
         """Open pages and change controls until a moment of `time.monotonic`."""
-        await asyncio.sleep(self._random.uniform(0, THINK_S[1]))
+        await asyncio.sleep(self._random.uniform(0, self._pace[1]))
         while time.monotonic() < until:
             page = self._random.choice(PAGES)
             try:
@@ -93,7 +95,7 @@ class Session:
                     self._states.clear()
                     self._measured.pages[page].append(await self._run(tab, page))
                     for _ in range(CONTROLS):
-                        await asyncio.sleep(self._random.uniform(*THINK_S))
+                        await asyncio.sleep(self._random.uniform(*self._pace))
                         if (fragment := self._change()) is not None:
                             self._measured.controls[page].append(await self._run(tab, page, fragment))
             except (OSError, TimeoutError, websockets.WebSocketException) as error:
@@ -176,7 +178,9 @@ def write(root: Path, name: str, stop: Event, acknowledged: Any) -> None:
     store.close()
 
 
-def measure(root: Path, sessions: int, seconds: float) -> tuple[Measured, dict[str, float]]:
+def measure(
+    root: Path, sessions: int, seconds: float, pace: tuple[float, float]
+) -> tuple[Measured, dict[str, float]]:
     """Serve the store to many sessions while two processes write to it."""
     port = 8790
     server = subprocess.Popen(
@@ -184,10 +188,12 @@ def measure(root: Path, sessions: int, seconds: float) -> tuple[Measured, dict[s
         cwd=ROOT, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     context = multiprocessing.get_context("spawn")
-    stop, counts = context.Event(), [context.Value("q", 0) for _ in range(2)]
+    stop, counts = (
+        context.Event(),
+        {f"written-{pace[0]:g}-{place}": context.Value("q", 0) for place in range(2)},
+    )
     writers = [
-        context.Process(target=write, args=(root, f"written-{place}", stop, count))
-        for place, count in enumerate(counts)
+        context.Process(target=write, args=(root, name, stop, count)) for name, count in counts.items()
     ]
     try:
         app = _ready(server, port)
@@ -195,15 +201,15 @@ def measure(root: Path, sessions: int, seconds: float) -> tuple[Measured, dict[s
         for writer in writers:
             writer.start()
         measured, peak = asyncio.run(
-            _sessions(f"ws://127.0.0.1:{port}/_stcore/stream", app, sessions, seconds)
+            _sessions(f"ws://127.0.0.1:{port}/_stcore/stream", app, sessions, seconds, pace)
         )
         stop.set()
         for writer in writers:
             writer.join(60)
         store = open_store(root)
-        kept = sum(store.traces.count(f"written-{place}") for place in range(2))
+        kept = sum(store.traces.count(name) for name in counts)
         store.close()
-        acknowledged = sum(count.value for count in counts)
+        acknowledged = sum(count.value for count in counts.values())
         return measured, {"alone": alone, "peak": peak, "acknowledged": acknowledged, "kept": kept}
     finally:
         stop.set()
@@ -211,9 +217,11 @@ def measure(root: Path, sessions: int, seconds: float) -> tuple[Measured, dict[s
         server.wait(30)
 
 
-async def _sessions(address: str, app: psutil.Process, count: int, seconds: float) -> tuple[Measured, int]:
+async def _sessions(
+    address: str, app: psutil.Process, count: int, seconds: float, pace: tuple[float, float]
+) -> tuple[Measured, int]:
     measured, until, peak = Measured(), time.monotonic() + seconds, 0
-    tabs = [asyncio.create_task(Session(address, measured, seed).live(until)) for seed in range(count)]
+    tabs = [asyncio.create_task(Session(address, measured, seed, pace).live(until)) for seed in range(count)]
     while not all(tab.done() for tab in tabs):
         peak = max(peak, app.memory_info().rss)
         await asyncio.sleep(1)
@@ -244,6 +252,22 @@ def _row(name: str, times: list[float]) -> str:
     return f"| {name} | {len(times)} | {p50:.2f} | {p95:.2f} | {ordered[-1]:.2f} |"
 
 
+def _table(measured: Measured, told: dict[str, float], sessions: int) -> str:
+    lines = ["| what | n | p50, s | p95, s | longest, s |", "|---|---|---|---|---|"]
+    for kind, times in (("page", measured.pages), ("control", measured.controls)):
+        lines.append(_row(f"{kind}, all views", [one for each in times.values() for one in each]))
+        lines += [_row(f"{kind} {view}", each) for view, each in sorted(times.items()) if each]
+    errors = f"{sum(measured.errors.values())}{': ' + json.dumps(measured.errors) if measured.errors else ''}"
+    grown = (told["peak"] - told["alone"]) / 2**20 / sessions
+    lines.append(
+        f"\nErrors: {errors}. Received: {measured.bytes / 2**20:,.0f} MiB. Memory of the app: "
+        f"{told['alone'] / 2**20:,.0f} MiB before anybody came, {told['peak'] / 2**20:,.0f} MiB at its peak, "
+        f"{grown:,.1f} MiB a session. Rows that the writers were told are kept: {told['acknowledged']:,}; "
+        f"there in the end: {told['kept']:,}."
+    )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run the measurement and keep its table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -251,29 +275,20 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--steps", type=int, default=5_000, help="of each of the 300 runs that are looked at")
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="detour-load-"))
+    folder, parts = Path(tempfile.mkdtemp(prefix="detour-load-")), []
     try:
         make(folder / "lab", 300, arguments.steps, 20)
-        measured, told = measure(folder / "lab", arguments.sessions, arguments.minutes * 60)
+        for words, pace in PACES.items():
+            found = measure(folder / "lab", arguments.sessions, arguments.minutes * 60, pace)
+            parts.append(f"## {arguments.sessions} people {words}\n\n{_table(*found, arguments.sessions)}")
+            sys.stdout.write(f"{parts[-1]}\n")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    lines = ["| what | n | p50, s | p95, s | longest, s |", "|---|---|---|---|---|"]
-    for kind, times in (("page", measured.pages), ("control", measured.controls)):
-        lines.append(_row(f"{kind}, all views", [one for each in times.values() for one in each]))
-        lines += [_row(f"{kind} {view}", each) for view, each in sorted(times.items()) if each]
-    grown = (told["peak"] - told["alone"]) / 2**20
-    errors = f"{sum(measured.errors.values())}{': ' + json.dumps(measured.errors) if measured.errors else ''}"
-    memory = (
-        f"{told['alone'] / 2**20:,.0f} MiB before anybody came, {told['peak'] / 2**20:,.0f} MiB at its peak, "
-        f"{grown / arguments.sessions:,.1f} MiB a session"
+    parts.append(
+        f"{arguments.minutes:g} minutes each, on {os.cpu_count()} cores that app, clients and writers share; "
+        f"300 runs of {arguments.steps:,} steps, 20 metrics."
     )
-    lines.append(
-        f"\n{arguments.sessions} sessions for {arguments.minutes:g} minutes on {os.cpu_count()} cores that "
-        f"app, clients and writers share; 300 runs of {arguments.steps:,} steps, 20 metrics. Errors: "
-        f"{errors}. Received: {measured.bytes / 2**20:,.0f} MiB. Memory of the app: {memory}. Rows that the "
-        f"writers were told are kept: {told['acknowledged']:,}; there in the end: {told['kept']:,}."
-    )
-    report("load", "Twenty people at once, while two jobs write", "\n".join(lines), torch.device("cpu"))
+    report("load", "Twenty people at once, while two jobs write", "\n\n".join(parts), torch.device("cpu"))
 
 
 if __name__ == "__main__":
