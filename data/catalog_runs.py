@@ -1,6 +1,7 @@
 """Runs in the catalogue: one arm and seed, trained once, and which of several attempts counts."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -168,14 +169,14 @@ class RunCatalog(Database):
         """
         study = self.person.within(study)
         table = _ranked(study, *tables.runs.c)
-        query = select(*(table.c[column.name] for column in tables.runs.c))
+        query = select(*(table.c[field.name] for field in fields(RunRow)))
         if current:
             query = query.where(table.c.place == 1)
         if not archived:
             query = query.where(table.c.archived_at.is_(None))
         query = query.order_by(table.c.study, table.c.arm, table.c.seed, table.c.id)
         with self.reading() as connection:
-            return [RunRow(**row) for row in connection.execute(query).mappings()]
+            return [RunRow(*row) for row in connection.execute(query)]  # half the time of by name
 
     def run_states(self, study: str | None = None) -> list[RunState]:
         """Return how far every run that counts is, archived ones too, by id.
