@@ -2,19 +2,21 @@
 
 TensorBoard and Aim are no part of Detour: each is run by the Python of an environment of its own, which is
 named. Measured are the way from the files to the first chart on a screen, and the memory of what serves it.
-The first chart is all runs of one metric where a tool can draw them.
+The first chart is all runs of one metric. Aim's environment needs tensorflow too, for its converter.
 """
 
 import argparse
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,24 +50,43 @@ for run in range(2 * seeds):
 
 
 class Seen(NamedTuple):
-    """How one tool did: seconds to take the files in, to the first chart after that, and MiB at its peak."""
+    """How one tool did: seconds to take the files in, to the first chart after that, and MiB with it open.
+
+    Taken in are the files when a server that was started on them lists them.
+    """
 
     taken: float
     chart: float
     memory: float
 
 
+def _listening() -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", PORT)) == 0
+
+
 @contextmanager
 def _running(command: list[str], folder: Path) -> Iterator[psutil.Process]:
+    """Run a server in a process group of its own: `aim up` leaves its server behind when it ends."""
+    if _listening():
+        raise RuntimeError(f"Something else listens on port {PORT}, and would be measured.")
     with (folder / "served.log").open("ab") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=ROOT, env={**os.environ, "DETOUR_STORE": ""}
+            command,
+            stdout=log,
+            stderr=log,
+            cwd=ROOT,
+            env={**os.environ, "DETOUR_STORE": ""},
+            start_new_session=True,
         )
     try:
         yield psutil.Process(process.pid)
     finally:
         process.terminate()
         process.wait(30)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        _until(lambda: not _listening(), 30)
 
 
 def _memory(process: psutil.Process) -> float:
@@ -92,11 +113,22 @@ def _answers(path: str) -> bytes:
         return bytes(answer.read())
 
 
-def _chart(page: Page, path: str, selector: str, shot: Path) -> float:
-    """Open a page, and return the seconds until its first chart is drawn."""
+def _chart(
+    page: Page,
+    path: str,
+    selector: str,
+    shot: Path,
+    *,
+    count: int = 1,
+    ask: Callable[[Page], None] | None = None,
+) -> float:
+    """Open a page, ask it for a chart, and return the seconds until it is drawn, in so many elements."""
+    page.set_default_timeout(300_000)
     began = time.perf_counter()
     page.goto(f"http://127.0.0.1:{PORT}{path}", wait_until="commit")
-    page.locator(selector).first.wait_for(state="visible", timeout=300_000)
+    if ask:
+        ask(page)
+    page.locator(selector).nth(count - 1).wait_for(state="visible")
     seconds = time.perf_counter() - began
     page.wait_for_timeout(3000)
     page.screenshot(path=str(shot))
@@ -111,9 +143,9 @@ def detour(logs: Path, folder: Path, page: Page) -> Seen:
     subprocess.run(
         [*engine, "import", str(logs), "--study", "beside"], check=True, cwd=ROOT, capture_output=True
     )
-    taken = time.perf_counter() - began
     with _running([*engine, "serve", "--headless", "--port", str(PORT)], folder) as server:
         _until(lambda: b"true" in _answers("/api/ready"))
+        taken = time.perf_counter() - began
         chart = _chart(
             page, "/traces?study=beside", "[data-testid=stVegaLiteChart] .marks", folder / "detour.png"
         )
@@ -135,28 +167,39 @@ def tensorboard(python: str, logs: Path, folder: Path, page: Page) -> Seen:
         return Seen(taken, chart, _memory(server))
 
 
+def _metric(page: Page) -> None:
+    """Choose one metric in Aim's explorer."""
+    page.get_by_role("button", name="Metrics").first.click()
+    page.get_by_role("option", name="metric0", exact=True).first.click()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Search").first.click()
+
+
 def aim(python: str, logs: Path, folder: Path, page: Page) -> Seen:
-    """Convert the logs and open the metrics of all runs."""
+    """Convert the logs, serve them until the index lists a metric, and choose it in the metrics explorer.
+
+    Only the server fills the index, so starting it belongs to taking in; it may go on while the chart is
+    drawn. The chart is drawn when each run has its line: all of up to 500 steps, unsmoothed.
+    """
     tool, repository = str(Path(python).with_name("aim")), folder / "aim"
     repository.mkdir()
     began = time.perf_counter()
-    subprocess.run(
-        [tool, "init", "--repo", str(repository), "-y"],
-        check=True,
-        capture_output=True,
-        env={**os.environ, "AIM_UI_TELEMETRY_ENABLED": "0"},
-    )
-    subprocess.run(
-        [tool, "convert", "--repo", str(repository), "tensorboard", "--logdir", str(logs)],
-        check=True,
-        capture_output=True,
-    )
-    taken = time.perf_counter() - began
+    subprocess.run([tool, "init", "--repo", str(repository), "-y"], check=True, capture_output=True)
+    # Without --flat the seeds of an arm become one run.
+    convert = [tool, "convert", "--repo", str(repository), "tensorboard", "--flat", "--logdir", str(logs)]
+    done = subprocess.run(convert, check=True, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    if "conversion complete" not in said or any(
+        bad in said for bad in ("Could not", "Failed", "WARN", "unsupported")
+    ):
+        raise RuntimeError(f"Aim did not convert the logs: {said[-2000:]}")
+    runs = sum(1 for _ in logs.rglob("events*"))
     with _running(
         [tool, "up", "--repo", str(repository), "--port", str(PORT), "--host", "127.0.0.1"], folder
     ) as server:
-        _until(lambda: bool(_answers("/")))
-        chart = _chart(page, "/runs", "[class*=Table] [class*=cell], .Table__cell", folder / "aim.png")
+        _until(lambda: b'"metric0"' in _answers("/api/projects/params/?sequence=metric"))
+        taken = time.perf_counter() - began
+        chart = _chart(page, "/metrics", ".Lines path.Line", folder / "aim.png", count=runs, ask=_metric)
         return Seen(taken, chart, _memory(server))
 
 
@@ -194,11 +237,11 @@ def main() -> None:
                 lines.append(f"| {name} | {seen.taken:.1f} | {seen.chart:.1f} | {seen.memory:,.0f} |")
                 print(lines[-1], flush=True)
             browser.close()
+    finally:
         if arguments.shots:
             arguments.shots.mkdir(parents=True, exist_ok=True)
             for shot in folder.glob("*.png"):
                 shutil.copy(shot, arguments.shots)
-    finally:
         size_mb = sum(path.stat().st_size for path in logs.rglob("*") if path.is_file()) / 1e6
         shutil.rmtree(folder, ignore_errors=True)
     lines.append(
