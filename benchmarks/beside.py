@@ -17,17 +17,21 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import torch
-from playwright.sync_api import Page, sync_playwright
+from PIL import Image
+from playwright.sync_api import Locator, Page, sync_playwright
 
 from benchmarks._report import report
 
 ROOT = Path(__file__).resolve().parents[1]
 PORT = 8795
+# What Aim's converter says of logs that it leaves out, to exit with 0 all the same.
+COMPLAINTS = ("Could not process", "Failed to process", "Failed to read", "WARN:", "Found unsupported")
 WRITE = """
 import sys
 from tensorboard.compat.proto.event_pb2 import Event
@@ -113,6 +117,18 @@ def _answers(path: str) -> bytes:
         return bytes(answer.read())
 
 
+def _drawn(page: Page, chart: Locator) -> bool:
+    """Say whether a chart shows lines: colours, where its frame, grid, and words are grey."""
+    box = chart.bounding_box()
+    if not box:
+        return False
+    picture = page.screenshot(
+        clip={"x": box["x"], "y": box["y"], "width": box["width"], "height": box["height"]}
+    )
+    saturations = Image.open(BytesIO(picture)).convert("HSV").getchannel("S").histogram()
+    return sum(saturations[100:]) >= 100
+
+
 def _chart(
     page: Page,
     path: str,
@@ -122,13 +138,18 @@ def _chart(
     count: int = 1,
     ask: Callable[[Page], None] | None = None,
 ) -> float:
-    """Open a page, ask it for a chart, and return the seconds until it is drawn, in so many elements."""
+    """Open a page, ask it for a chart, and return the seconds until so many of its elements show lines.
+
+    Elements come before their contents, so pictures are looked at, one every few tenths of a second.
+    """
     page.set_default_timeout(300_000)
     began = time.perf_counter()
     page.goto(f"http://127.0.0.1:{PORT}{path}", wait_until="commit")
     if ask:
         ask(page)
-    page.locator(selector).nth(count - 1).wait_for(state="visible")
+    chart = page.locator(selector).nth(count - 1)
+    chart.wait_for(state="visible")
+    _until(lambda: _drawn(page, chart), 300)
     seconds = time.perf_counter() - began
     page.wait_for_timeout(3000)
     page.screenshot(path=str(shot))
@@ -136,7 +157,7 @@ def _chart(
 
 
 def detour(logs: Path, folder: Path, page: Page) -> Seen:
-    """Import the logs and open the view Traces."""
+    """Import the logs, serve them, and open the view Traces: every run below its arm's median, unsmoothed."""
     store = folder / "lab"
     began = time.perf_counter()
     engine = [sys.executable, "-m", "engine", "--store", str(store)]
@@ -153,7 +174,10 @@ def detour(logs: Path, folder: Path, page: Page) -> Seen:
 
 
 def tensorboard(python: str, logs: Path, folder: Path, page: Page) -> Seen:
-    """Serve the logs and open the time series."""
+    """Serve the logs and open the time series.
+
+    It draws every run, of up to 500, smoothed by 0.6, and 1,000 points of each at most.
+    """
     command = [str(Path(python).with_name("tensorboard")), "--logdir", str(logs), "--port", str(PORT)]
     with _running(command, folder) as server:
         runs = sum(1 for _ in logs.rglob("events*"))
@@ -168,11 +192,13 @@ def tensorboard(python: str, logs: Path, folder: Path, page: Page) -> Seen:
 
 
 def _metric(page: Page) -> None:
-    """Choose one metric in Aim's explorer."""
+    """Choose one metric in Aim's explorer, and wait for its progress to give way to the chart."""
     page.get_by_role("button", name="Metrics").first.click()
     page.get_by_role("option", name="metric0", exact=True).first.click()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Search").first.click()
+    page.locator(".Lines path.Line").first.wait_for(state="attached")
+    page.get_by_text("matched run(s)").wait_for(state="hidden")
 
 
 def aim(python: str, logs: Path, folder: Path, page: Page) -> Seen:
@@ -189,9 +215,7 @@ def aim(python: str, logs: Path, folder: Path, page: Page) -> Seen:
     convert = [tool, "convert", "--repo", str(repository), "tensorboard", "--flat", "--logdir", str(logs)]
     done = subprocess.run(convert, check=True, capture_output=True, text=True)
     said = done.stdout + done.stderr
-    if "conversion complete" not in said or any(
-        bad in said for bad in ("Could not", "Failed", "WARN", "unsupported")
-    ):
+    if "conversion complete" not in said or any(complaint in said for complaint in COMPLAINTS):
         raise RuntimeError(f"Aim did not convert the logs: {said[-2000:]}")
     runs = sum(1 for _ in logs.rglob("events*"))
     with _running(
