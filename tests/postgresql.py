@@ -129,12 +129,12 @@ def _remove(made: Server, owner: int) -> None:
         made.remove()
 
 
-def copy_store(source: Path, target: Path) -> None:
+def copy_store(source: Path, target: Path) -> Path:
     """Copy a store that no process has open, its schema too where its catalogue is in this server."""
     shutil.copytree(source, target)
     pointer = target / "catalog.json"
     if not pointer.exists():
-        return
+        return target
     # Here, as this file is loaded before it is said how many threads NumPy may have.
     from data.backup import copy_rows
     from data.catalog import Catalog
@@ -149,6 +149,7 @@ def copy_store(source: Path, target: Path) -> None:
         copy_rows(old, new)
         count_on(new)
     pointer.write_text(json.dumps({"schema": home.schema}))
+    return target
 
 
 if __name__ == "__main__":

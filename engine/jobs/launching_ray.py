@@ -3,7 +3,9 @@
 import hashlib
 import logging
 import os
+import signal
 import socket
+import threading
 from typing import Any
 
 from data.database_sqlite import SQLite
@@ -72,7 +74,7 @@ def running(store: Store, job: int) -> bool:
 def _connect() -> None:
     if ray.is_initialized():
         return
-    address = settings().jobs.ray_address or "auto"
+    address, ours = settings().jobs.ray_address or "auto", signal.getsignal(signal.SIGTERM)
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         if port.isdecimal():  # Ray itself would try for minutes, and then end this process
@@ -87,6 +89,8 @@ def _connect() -> None:
             f"None answers {where} ({str(error).splitlines()[0]}).",
             "Start one with `ray start --head`, or mend `jobs.ray_address`.",
         ) from error
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ours)  # Ray takes the signal by which this process is asked to stop
 
 
 def _require_shared(store: Store) -> None:

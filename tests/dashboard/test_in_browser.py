@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from data.traces import TraceWriter
 from tests.dashboard import detours_fixture
 from tests.dashboard.conftest import settle
 from tests.dashboard.lab_fixture import METRICS
+from tests.postgresql import copy_store
 
 pytestmark = pytest.mark.browser
 VIEWS = {
@@ -102,7 +102,7 @@ def test_the_choice_goes_along_to_another_view(made, visit):
 
 def test_a_live_refresh_shows_new_rows_and_keeps_the_selection(made, visit, tmp_path):
     root = tmp_path / "live"
-    shutil.copytree(made["running"], root)
+    copy_store(made["running"], root)
     page = visit(root, "runs?seeds=0..2")
     grid = page.locator("[data-testid=stDataFrame]").first
     box = grid.bounding_box()
@@ -126,7 +126,7 @@ def test_a_live_refresh_shows_new_rows_and_keeps_the_selection(made, visit, tmp_
 
 def test_a_live_chart_grows_while_a_job_writes(made, visit, tmp_path):
     root = tmp_path / "grows"
-    shutil.copytree(made["running"], root)
+    copy_store(made["running"], root)
     page = visit(root, "traces?traces.scale=linear")
     badge = page.get_by_text(re.compile(r"[\d,]+ points"))
     before = badge.first.inner_text()

@@ -1,7 +1,6 @@
 """From a fit to what drives a change of state, to traces aligned at it, and to a file and back."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from playwright.sync_api import expect
 from data.store import open_store
 from tests.dashboard.conftest import settle
 from tests.dashboard.test_in_browser import healthy
+from tests.postgresql import copy_store
 
 pytestmark = pytest.mark.browser
 
@@ -36,7 +36,7 @@ def test_a_transition_leads_to_traces_aligned_at_it_and_the_link_restores_them(m
 
 def test_a_fit_goes_out_as_a_file_and_comes_back(made, visit, tmp_path):
     root = tmp_path / "files"
-    shutil.copytree(made["full"], root)
+    copy_store(made["full"], root)
     page = visit(root, "latent_states")
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download fit").click()

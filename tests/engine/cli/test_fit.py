@@ -1,4 +1,3 @@
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +6,7 @@ import pytest
 from engine.analysis.latent import from_json, from_record
 from engine.cli.main import main
 from tests.engine.cli.commandline import STUDY, TRAIN, answer
+from tests.postgresql import copy_store
 
 
 @pytest.mark.slow
@@ -39,7 +39,7 @@ def test_fit_is_computed_once(tmp_path: Path) -> None:
 def test_topology_thinning_refits_and_a_file_of_the_fit(
     lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root, out = shutil.copytree(lab, tmp_path / "lab"), tmp_path / "fit.json"
+    root, out = copy_store(lab, tmp_path / "lab"), tmp_path / "fit.json"
     words = ["--store", root, "fit", STUDY, "--states", "3", "--restarts", "2", "--metrics", "batch_loss"]
     words += ["--topology", "left-to-right", "--every", "2", "--refits", "3"]
     found = answer(*words, "--out", out)
@@ -71,7 +71,7 @@ def test_topology_thinning_refits_and_a_file_of_the_fit(
 def test_a_file_that_cannot_be_written_leaves_the_fit_in_the_store(
     lab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root, out = shutil.copytree(lab, tmp_path / "lab"), tmp_path / "nowhere" / "fit.json"
+    root, out = copy_store(lab, tmp_path / "lab"), tmp_path / "nowhere" / "fit.json"
     words = ["--store", str(root), "fit", STUDY, "--states", "1", "--metrics", "batch_loss", "--refits", "0"]
     assert main([*words, "--out", str(out)]) == 1
     assert str(out) in capsys.readouterr().err

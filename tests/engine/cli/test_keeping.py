@@ -1,6 +1,5 @@
 """`backup` and `restore` on the command line."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from data.store import open_store
 from engine.cli.main import main
 from tests.engine.cli.commandline import answer
+from tests.postgresql import copy_store
 
 
 def refused(capsys: pytest.CaptureFixture[str], *words: object) -> str:
@@ -38,7 +38,7 @@ def test_what_to_restore_must_be_said(lab: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_tidy(lab: Path, tmp_path: Path) -> None:
-    root = shutil.copytree(lab, tmp_path / "lab")
+    root = copy_store(lab, tmp_path / "lab")
     store = open_store(root)
     study = store.catalog.studies()[0].name
     store.catalog.delete_study(study)

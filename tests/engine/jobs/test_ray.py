@@ -1,5 +1,6 @@
 """Jobs on a Ray cluster of two nodes, with the catalogue in PostgreSQL."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,7 +52,9 @@ def test_a_node_dies_and_its_job_goes_on_elsewhere(store: Store, nodes: Nodes) -
     def status(id: int) -> str:
         return store.catalog.job(id).status
 
+    told_to_stop = signal.getsignal(signal.SIGTERM)
     endless, killed = submit(100_000), submit(60)
+    assert signal.getsignal(signal.SIGTERM) == told_to_stop
     until(store, killed, lambda: store.catalog.checkpoints(killed, "state"))
     until(store, endless, lambda: store.catalog.job(endless).step > 0)
     waiting = submit(1)
