@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
@@ -82,7 +83,8 @@ def process_of(store: Store, id: int) -> psutil.Process:
 
 
 def kill(process: psutil.Process) -> None:
-    process.kill()
+    with suppress(psutil.NoSuchProcess):  # a job that was stopped may have gone by itself
+        process.kill()
     process.wait(30)
 
 
