@@ -125,30 +125,36 @@ def _axis(column: pa.ChunkedArray, groups: Groups) -> pa.StructArray:
 
 def _metric(column: pa.ChunkedArray, groups: Groups) -> pa.StructArray:
     values = column.to_numpy()
+    measured = np.ones(len(values), dtype=bool) if not column.null_count else ~column.is_null().to_numpy()
+    rows = marks(groups, values, measured)
+    final = groups.last(measured)
+    ends = {"low": rows["lowest"], "high": rows["highest"], "final": final}
+    parts = {"n": np.add.reduceat(measured, groups.starts, dtype=np.uint8)}
+    parts |= {name: np.ma.array(values[at], mask=at < 0) for name, at in ends.items()}
+    within = {name: np.ma.array(at - groups.starts, mask=at < 0) for name, at in rows.items()}
+    return _struct(parts | {name: at.astype(np.uint8) for name, at in within.items()})
+
+
+def marks(groups: Groups, values: npt.NDArray[np.floating], measured: _Mask) -> dict[str, _Places]:
+    """Return the rows of each group that its picture may not miss, by name, -1 for none.
+
+    These are the first least (lowest) and greatest (highest) finite value, the first (early) and last (late)
+    finite value, and the first NaN (lost), infinity (up) and negative infinity (down). Rows that are not
+    `measured` hold NaN.
+    """
     finite = np.isfinite(values)
-    parts: dict[str, npt.NDArray[np.generic]] = {}
-    whole = bool(finite.all())
-    if whole:
-        measured, inside, n = finite, values, groups.sizes
-    else:
-        measured = ~column.is_null().to_numpy()
-        inside = np.where(finite, values, np.nan)
-        n = np.add.reduceat(measured, groups.starts, dtype=np.intp)
-    parts["n"] = n.astype(np.uint8)
-    low, high, final = groups.least(inside), groups.greatest(inside), groups.last(measured)
-    parts |= {"low": _known(low), "high": _known(high), "final": np.ma.array(values[final], mask=final < 0)}
     none = np.full(len(groups.starts), -1)
-    places = {
-        "lowest": groups.first(inside == np.repeat(low, groups.sizes)),
-        "highest": groups.first(inside == np.repeat(high, groups.sizes)),
+    whole = bool(finite.all())
+    inside = values if whole else np.where(finite, values, np.nan)
+    return {
+        "lowest": groups.first(inside == np.repeat(groups.least(inside), groups.sizes)),
+        "highest": groups.first(inside == np.repeat(groups.greatest(inside), groups.sizes)),
         "early": groups.first(finite),
         "late": groups.last(finite),
         "lost": none if whole else groups.first(np.isnan(values) & measured),
         "up": none if whole else groups.first(values == np.inf),
         "down": none if whole else groups.first(values == -np.inf),
     }
-    within = {name: np.ma.array(at - groups.starts, mask=at < 0) for name, at in places.items()}
-    return _struct(parts | {name: at.astype(np.uint8) for name, at in within.items()})
 
 
 def _known(values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

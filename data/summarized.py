@@ -83,8 +83,11 @@ def read_blocks(
             parts["x_low"] = np.repeat(groups.least(parts["x_low"]), groups.sizes)
             parts["x_high"] = np.repeat(groups.greatest(parts["x_high"]), groups.sizes)
     measured = parts["n"] > 0
-    parts = {name: column[measured] for name, column in parts.items()}
-    return Blocks(parts, tuple(sources)) if _longest(parts) >= enough else None
+    if not measured.all():
+        parts = {name: column[measured] for name, column in parts.items()}
+        if _longest(parts) < enough:
+            return None
+    return Blocks(parts, tuple(sources))
 
 
 def _longest(parts: dict[str, Column]) -> int:

@@ -9,13 +9,17 @@ import pyarrow as pa
 
 from data.columns import quoted
 from data.events import Events, aligned
-from data.summaries import BLOCK, Groups
+from data.summaries import BLOCK, Groups, marks
 from data.summarized import PLACES, Blocks, read_blocks, read_rows
 from data.view import View, between
 
 Axis = Literal["step", "epoch", "seconds"]
 _BLOCKS_IN_A_BUCKET = 4
 """From so many on, a bucket is made of whole blocks: its ends are then off by less than a quarter."""
+_SHIFT = (5**0.5 - 1) / 2
+"""By how much of a bucket each run's begin before those of the last: multiples of it fill [0, 1) evenly."""
+_ROWS = 1 << 20
+"""About how many rows are in memory at once where rows are read."""
 
 
 class Thinned(NamedTuple):
@@ -72,8 +76,9 @@ def thin(
     """Thin every run of the view to about `points` points that look like all of them.
 
     A run with at most `points` points in the range keeps them all. Of a longer one, the range of x is cut
-    into points / 4 buckets of even width, the same for all runs, and each bucket keeps its first, last,
-    smallest and largest finite point (of equal ones the earliest) and the first NaN, +Inf and -Inf. Where
+    into points / 4 buckets of even width, and each bucket keeps its first, last, smallest and largest finite
+    point (of equal ones the earliest) and the first NaN, +Inf and -Inf. Each run's buckets begin elsewhere:
+    were they the same, many runs of few buckets would seem to do something together at every edge. Where
     the longest run has four or more blocks of steps (`data.summaries`) for each bucket, a block is not cut:
     it lies in the bucket of its least x.
 
@@ -101,42 +106,100 @@ def thin(
         blocks = read_blocks(view, metric, x, first, last, _BLOCKS_IN_A_BUCKET * (points // 4))
         if blocks is not None:
             return _from_blocks(view, metric, x, blocks, source, first, last, points)
-    if window > 1:
-        source = f"(SELECT * REPLACE ({_moving_mean(window)} AS value) FROM {source})"
+    return _from_rows(view, source, first, last, points, window)
+
+
+def _from_rows(
+    view: View, source: str, first: float | None, last: float | None, points: int, window: int
+) -> Thinned:
+    """Thin by rows, some runs at a time, so that memory does not grow with the study."""
     bounds, given = between("x", first, last)
-    # Once, not for every query below.
-    view.run(f"CREATE OR REPLACE TEMP TABLE inside AS SELECT * FROM {source} WHERE {bounds}", **given)
-    source, given = "inside", {}
-    counts = view.select(f"SELECT count(*) AS n, min(x) AS low, max(x) AS high FROM {source} GROUP BY run")
-    sizes = counts["n"].to_pylist()
-    total = sum(sizes)
-    if max(sizes, default=0) > points:
-        low, high = min(counts["low"].to_pylist()), max(counts["high"].to_pylist())
-        given |= {"low": low, "width": (high - low) or 1.0, "buckets": points // 4, "points": points}
-        bucket = "least(floor((x - $low) * $buckets / $width), $buckets - 1)::INTEGER"
-        source = _thinned(
-            f"SELECT *, {bucket} AS bucket FROM {source}",
-            "SELECT run FROM placed GROUP BY run HAVING count(*) > $points",
+    # A mean reaches beyond the range.
+    inside = "true" if window > 1 else bounds
+    runs = view.select(
+        f"SELECT run, count(*) AS read, count(*) FILTER ({bounds}) AS n, min(x) FILTER ({bounds}) AS low, "
+        f"max(x) FILTER ({bounds}) AS high FROM {source} WHERE {inside} GROUP BY run HAVING n > 0 "
+        "ORDER BY run",
+        **given,
+    )
+    read, size, low, high = (runs[name].to_numpy() for name in ("read", "n", "low", "high"))
+    part = (np.cumsum(read) - read) // _ROWS
+    parts = [view.select(f"SELECT * FROM {source} WHERE false")]
+    for number in np.unique(part):
+        chosen = runs["run"].to_numpy()[part == number]
+        rows = view.select(
+            f"SELECT * FROM {source} WHERE run BETWEEN {chosen[0]} AND {chosen[-1]} AND {inside} "
+            "ORDER BY run, step",
+            **({} if window > 1 else given),
         )
-    return _drawn(view, source, total, **given)
+        if window > 1:
+            rows = _smoothed(rows, window)
+            if given:
+                view.cursor.register("smoothed", rows)
+                rows = view.select(f"SELECT * FROM smoothed WHERE {bounds} ORDER BY run, step", **given)
+        run, at, value = (rows[name].to_numpy() for name in ("run", "x", "value"))
+        long = np.isin(run, chosen[size[part == number] > points])
+        bucket = _bucket(run, at, float(low.min()), float(high.max()), points)
+        parts.append(rows.take(_kept(run, bucket, value, long)))
+    return _drawn(view, pa.concat_tables(parts), int(size.sum()))
 
 
-def _drawn(view: View, source: str, total: int, **given: float) -> Thinned:
+def _bucket(
+    run: npt.NDArray[np.int32], at: npt.NDArray[np.float64], low: float, high: float, points: int
+) -> npt.NDArray[np.float64]:
+    """Return the bucket of each x: points / 4 of them from `low` to `high`, the first and the last cut."""
+    shift = run * _SHIFT % 1.0
+    return np.floor((at - low) * (points // 4 - 1) / ((high - low) or 1.0) + shift)
+
+
+def _kept(
+    run: npt.NDArray[np.int32],
+    bucket: npt.NDArray[np.float64],
+    value: npt.NDArray[np.float64],
+    long: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.intp]:
+    """Return which rows, ordered by run and step, are kept: all of short runs, of long ones by bucket."""
+    order = np.flatnonzero(long)
+    if ((bucket[1:] < bucket[:-1]) & (run[1:] == run[:-1])).any():
+        # An axis may run back, as the seconds of a run that was resumed elsewhere.
+        order = order[np.lexsort((bucket[order], run[order]))]
+    kept = ~long
+    if len(order):
+        groups = Groups.by(run[order], bucket[order])
+        for rows in marks(groups, value[order], np.ones(len(order), dtype=bool)).values():
+            kept[order[rows[rows >= 0]]] = True
+    return np.flatnonzero(kept)
+
+
+def _drawn(view: View, rows: pa.Table, total: int) -> Thinned:
+    view.cursor.register("drawn", rows)
     frame = view.frame(
         f'SELECT arm, seed, run, step, epoch, "seconds", x, value, {_KIND} AS kind '
-        f"FROM {source} JOIN chosen USING (run) ORDER BY arm, seed, step",
-        **given,
+        "FROM drawn JOIN chosen USING (run) ORDER BY arm, seed, step"
     )
     return Thinned(frame, len(frame), total)
 
 
-def _moving_mean(window: int) -> str:
-    before, after = (window - 1) // 2, window // 2
-    mean = (
-        "avg(value) FILTER (isfinite(value)) OVER "
-        f"(PARTITION BY run ORDER BY step ROWS BETWEEN {before} PRECEDING AND {after} FOLLOWING)"
-    )
-    return f"CASE WHEN isfinite(value) THEN {mean} ELSE value END"
+def _smoothed(rows: pa.Table, window: int) -> pa.Table:
+    """Return rows, ordered by run and step, whose finite values are centred moving means of such values."""
+    values = rows["value"].to_numpy()
+    means = values.copy()
+    runs = Groups.by(rows["run"].to_numpy())
+    for start, size in zip(runs.starts.tolist(), runs.sizes.tolist(), strict=True):
+        means[start : start + size] = _moving_mean(values[start : start + size], window)
+    return rows.set_column(rows.schema.get_field_index("value"), "value", pa.array(means))
+
+
+def _moving_mean(values: npt.NDArray[np.float64], window: int) -> npt.NDArray[np.float64]:
+    finite = np.isfinite(values)
+    width = min(window, 2 * len(values))
+    around, ones = ((width - 1) - width // 2, width // 2), np.ones(width)
+    # A sum for each window: differences of one running sum would carry a spike into all that follows it. A
+    # power of two, which is exact, keeps a sum of large values from overflowing.
+    scale = 2.0 ** np.ceil(np.log2(width))
+    sums = np.convolve(np.pad(np.where(finite, values, 0.0) / scale, around), ones, "valid")
+    counts = np.convolve(np.pad(finite.astype(np.float64), around), ones, "valid")
+    return np.where(finite, np.divide(sums, counts, where=finite, out=sums) * scale, values)
 
 
 def _from_blocks(
@@ -150,31 +213,28 @@ def _from_blocks(
     points: int,
 ) -> Thinned:
     """Thin by blocks: only rows that may be kept are read, and all of those of short runs."""
-    low, high = float(blocks["x_low"].min()), float(blocks["x_high"].max())
-    buckets = points // 4
-    bucket = np.floor((blocks["x_low"] - low) * buckets / ((high - low) or 1.0)).clip(max=buckets - 1)
+    ends = float(blocks["x_low"].min()), float(blocks["x_high"].max())
+    bucket = _bucket(blocks["run"], blocks["x_low"], *ends, points)
     runs = Groups.by(blocks["run"])
     sizes = np.add.reduceat(blocks["n"], runs.starts)
     long = sizes > points
-    view.cursor.register("long", pa.table({"run": blocks["run"][runs.starts][long]}))
-    candidates = _candidates(blocks, bucket, np.flatnonzero(long[runs.of]))
-    rows = read_rows(view, blocks.sources, metric, *candidates)
-    edges = {"run": blocks["run"], "block": blocks["block"], "bucket": bucket.astype(np.int32)}
+    chosen = np.flatnonzero(long[runs.of])
+    rows = read_rows(view, blocks.sources, metric, *_candidates(blocks, bucket, chosen))
+    edges = {"run": blocks["run"][chosen], "block": blocks["block"][chosen], "bucket": bucket[chosen]}
     view.cursor.register("buckets", pa.table(edges))
     view.cursor.register("candidates", rows)
-    bounds, given = between("x", first, last)
-    kept = _thinned(
+    rows = view.select(
         f"SELECT DISTINCT candidates.*, {quoted(x)}::DOUBLE AS x, bucket FROM candidates JOIN buckets "
-        f"ON candidates.run = buckets.run AND block = floor(step / {BLOCK})",
-        "FROM long",
+        f"ON candidates.run = buckets.run AND block = floor(step / {BLOCK}) ORDER BY candidates.run, step"
     )
-    whole = ""
+    run, place, value = (rows[name].to_numpy() for name in ("run", "bucket", "value"))
+    rows = rows.take(_kept(run, place, value, np.ones(len(run), dtype=bool))).drop_columns("bucket")
     if not long.all():
-        short = f"SELECT * FROM {source} WHERE run NOT IN (FROM long) AND {bounds}"
-        whole = f" UNION ALL BY NAME {short}"
-    else:
-        given = {}
-    return _drawn(view, f"(FROM {kept}{whole})", int(sizes.sum()), **given)
+        view.cursor.register("long", pa.table({"run": blocks["run"][runs.starts][long]}))
+        bounds, given = between("x", first, last)
+        short = view.select(f"SELECT * FROM {source} WHERE run NOT IN (FROM long) AND {bounds}", **given)
+        rows = pa.concat_tables([rows, short.select(rows.schema.names)], promote_options="permissive")
+    return _drawn(view, rows, int(sizes.sum()))
 
 
 def _candidates(
@@ -196,34 +256,3 @@ def _candidates(
         rows.append(blocks[name][chosen][at])
         sources.append(source[at])
     return np.concatenate(sources), np.concatenate(rows)
-
-
-def _thinned(placed: str, long: str) -> str:
-    """Return SQL for the points that are kept, of those of `placed` in their `bucket` and the runs of `long`.
-
-    The extremes are found by value first and by step after (two passes, 0.14 s for 2 million rows): arg_min
-    may return any of several equal points, and the same query must give the same picture.
-    """
-    return f"""(
-    WITH placed AS MATERIALIZED (
-        {placed}
-    ), long AS ({long}
-    ), ends AS MATERIALIZED (
-        SELECT run, bucket,
-            min(step) FILTER (isfinite(value)) AS early, max(step) FILTER (isfinite(value)) AS late,
-            min(value) FILTER (isfinite(value)) AS low, max(value) FILTER (isfinite(value)) AS high,
-            min(step) FILTER (isnan(value)) AS lost,
-            min(step) FILTER (value = 'inf'::DOUBLE) AS up, min(step) FILTER (value = '-inf'::DOUBLE) AS down
-        FROM placed WHERE run IN (SELECT run FROM long) GROUP BY run, bucket
-    ), extremes AS (
-        SELECT run, bucket,
-            min(step) FILTER (value = ends.low) AS lowest, min(step) FILTER (value = ends.high) AS highest
-        FROM placed JOIN ends USING (run, bucket)
-        WHERE value = ends.low OR value = ends.high GROUP BY run, bucket
-    ), kept AS (
-        SELECT DISTINCT run, unnest([early, late, lost, up, down]) AS step FROM ends
-        UNION SELECT run, unnest([lowest, highest]) FROM extremes
-    )
-    SELECT run, step, epoch, "seconds", x, value FROM placed
-    WHERE run NOT IN (SELECT run FROM long)
-        OR (run, step) IN (SELECT (run, step) FROM kept WHERE step IS NOT NULL))"""

@@ -145,7 +145,8 @@ def _thin(lab: Lab, study: str, points: list[Point], x: Any, first: float | None
         total += len(measured)
         stretches: dict[float, list[Point]] = {}
         for rows in each:
-            bucket = min(np.floor((min(row.x for row in rows) - min(lows)) * 2 / width), 1)
+            shift = ids[run] * 0.6180339887498949 % 1
+            bucket = np.floor((min(row.x for row in rows) - min(lows)) / width + shift)
             stretches.setdefault(bucket, []).extend(rows)
         steps = set(measured) if len(measured) <= 8 else set().union(*map(kept_of, stretches.values()))
         expected |= {(ids[run], step) for step in steps}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from data import thinning
 from data.errors import LabError
 from tests.data.conftest import Lab
 
@@ -18,12 +19,12 @@ def kind_of(value: float) -> str:
     return "finite" if np.isfinite(value) else "nan" if np.isnan(value) else "+inf" if value > 0 else "-inf"
 
 
-def kept(x: np.ndarray, values: np.ndarray, points: int, low: float, high: float) -> set[int]:
+def kept(run: int, x: np.ndarray, values: np.ndarray, points: int, low: float, high: float) -> set[int]:
     """Which of a run's points stay: the slow way, one bucket after the other."""
     if len(x) <= points:
         return set(range(len(x)))
-    count = points // 4
-    buckets = np.minimum(np.floor((x - low) * count / ((high - low) or 1.0)), count - 1)
+    shift = run * 0.6180339887498949 % 1
+    buckets = np.floor((x - low) * (points // 4 - 1) / ((high - low) or 1.0) + shift)
     chosen: set[int] = set()
     for bucket in set(buckets):
         inside = [int(i) for i in np.flatnonzero(buckets == bucket)]
@@ -56,6 +57,8 @@ value = st.one_of(st.floats(-5, 5, width=32), st.sampled_from([0.0, 1.0, *SPECIA
     x=st.sampled_from(["step", "epoch", "seconds"]),
     bounds=st.tuples(st.none() | st.integers(0, 30), st.none() | st.integers(20, 60)),
     live=st.booleans(),
+    at_once=st.sampled_from([1, 40, 1 << 20]),
+    back=st.booleans(),
 )
 def test_like_the_plain_loop(
     lab: Lab,
@@ -65,7 +68,10 @@ def test_like_the_plain_loop(
     x: str,
     bounds: tuple[int | None, int | None],
     live: bool,
+    at_once: int,
+    back: bool,
 ) -> None:
+    """`back`: the clock runs back in the middle, as that of a run that was resumed elsewhere."""
     study = f"study{time.time_ns()}"
     job = lab.job(study)
     runs = lab.runs(job, {"SS": len(columns)}, study)
@@ -75,16 +81,21 @@ def test_like_the_plain_loop(
         for step, each in enumerate(column):
             if each is not None:
                 array[row, step] = each
-    writer = lab.write(job, runs, {"loss": array}, live=live)
+    seconds = np.arange(length) * 0.25
+    if back:
+        seconds[length // 2 :] -= length * 0.125
+    writer = lab.write(job, runs, {"loss": array}, seconds=seconds, live=live)
     scale = {"step": 1.0, "epoch": 0.1, "seconds": 0.25}[x]
     first, last = (None if end is None else end * scale for end in bounds)
-    found = lab.traces.thin(study, "loss", x=x, first=first, last=last, points=points, window=window)  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(thinning, "_ROWS", at_once)
+        found = lab.traces.thin(study, "loss", x=x, first=first, last=last, points=points, window=window)  # type: ignore[arg-type]
     writer.close()
 
     series = []
     for run, row in zip(runs, array, strict=True):
         steps = np.flatnonzero(~row.mask)
-        place = steps / 10.0 if x == "epoch" else steps * scale
+        place = {"step": steps * 1.0, "epoch": steps / 10.0, "seconds": seconds[steps]}[x]
         values = moving_mean(np.asarray(row.data[steps], dtype=np.float64), window)
         inside = (place >= (-np.inf if first is None else first)) & (
             place <= (np.inf if last is None else last)
@@ -94,7 +105,7 @@ def test_like_the_plain_loop(
     expected = {
         (run, int(steps[i])): values[i]
         for run, steps, place, values in series
-        for i in (kept(place, values, points, places.min(), places.max()) if len(place) else ())
+        for i in (kept(run, place, values, points, places.min(), places.max()) if len(place) else ())
     }
     assert (found.shown, found.total) == (len(expected), len(places))
     assert list(zip(found.frame["run"], found.frame["step"], strict=True)) == sorted(expected)
@@ -126,6 +137,21 @@ def test_every_spike_of_a_long_run_is_kept(lab: Lab) -> None:
         shown = found.frame[(found.frame["run"] == run) & (found.frame["kind"] == "finite")]["value"]
         assert (shown.min(), shown.max()) == (finite.min(), finite.max())
     pd.testing.assert_frame_equal(found.frame, lab.traces.thin("study", "loss", points=100).frame)
+
+
+def test_a_spike_is_smoothed_where_it_is_and_nowhere_else(lab: Lab) -> None:
+    values = np.ones((2, 400))
+    values[0, 200], values[1, 100:] = 1e300, 1.7e308
+    values[0, 300] = np.inf
+    job = lab.job()
+    runs = lab.runs(job, {"SS": 2})
+    lab.write(job, runs, {"loss": values}, dtype="float64")
+    frame = lab.traces.thin("study", "loss", points=1000, window=151).frame
+    assert list(frame.query("kind != 'finite'")[["run", "step"]].to_numpy()[0]) == [runs[0], 300]
+    assert len(frame.query("kind != 'finite'")) == 1, "a sum of large values is not their mean"
+    first = frame[(frame["run"] == runs[0]) & (frame["step"] != 300)].set_index("step")["value"]
+    assert (first[np.abs(first.index - 200) > 75] == 1.0).all()
+    assert (first[np.abs(first.index - 200) <= 75] > 1e297).all()
 
 
 def test_zoom_is_exact(lab: Lab) -> None:
