@@ -206,10 +206,9 @@ def _metric(page: Page) -> None:
 
 
 def aim(python: str, logs: Path, folder: Path, page: Page) -> Seen:
-    """Convert the logs, serve them until the index lists a metric, and choose it in the metrics explorer.
+    """Convert the logs, fill the index, serve them, and choose a metric in the metrics explorer.
 
-    Only the server fills the index, so starting it belongs to taking in; it may go on while the chart is
-    drawn. The chart is drawn when each run has its line: all of up to 500 steps, unsmoothed.
+    The chart is drawn when each run has its line: all of up to 500 steps, unsmoothed.
     """
     tool, repository = str(Path(python).with_name("aim")), folder / "aim"
     repository.mkdir()
@@ -222,6 +221,10 @@ def aim(python: str, logs: Path, folder: Path, page: Page) -> Seen:
     if "conversion complete" not in said or any(complaint in said for complaint in COMPLAINTS):
         raise RuntimeError(f"Aim did not convert the logs: {said[-2000:]}")
     runs = sum(1 for _ in logs.rglob("events*"))
+    # The server would do it, one run after another, and show those it has.
+    subprocess.run(
+        [tool, "storage", "--repo", str(repository), "reindex", "-y"], check=True, capture_output=True
+    )
     with _running(
         [tool, "up", "--repo", str(repository), "--port", str(PORT), "--host", "127.0.0.1"], folder
     ) as server:

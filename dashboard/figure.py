@@ -16,7 +16,7 @@ from dashboard.charts.palette import export_config
 from dashboard.controls import here
 from dashboard.figure_files import Figure, Plot, to_json
 from dashboard.figure_files import Provenance as Provenance
-from dashboard.prepared import Prepared, beside
+from dashboard.prepared import Prepared, beside, prepare
 from dashboard.report_adding import add_button, times_asked
 from dashboard.share_links import address
 from dashboard.wording import coded, escaped, message
@@ -58,6 +58,7 @@ def show(
             under `key`.
         again: the figure that this is, of one that was kept and is shown once more.
     """
+    chart = _prepared(chart)
     _draw(chart, key, alt_text, len(frame), on_select)
     if caption:
         st.caption(message(caption))
@@ -97,13 +98,15 @@ def panels(
         caption: what the reader should know beside it.
         again: the figure that this is, of one that was kept and is shown once more.
     """
+    charts = [_prepared(part.chart) for part in parts]
+    parts = [part._replace(chart=chart) for part, chart in zip(parts, charts, strict=True)]
     for column, (place, part) in zip(st.columns(len(parts), gap="small"), enumerate(parts), strict=True):
         with column:
             st.markdown(f"**{escaped(part.title)}**")
-            _draw(part.chart, f"{key}.{place}", part.alt_text, len(frame) // len(parts), "ignore")
+            _draw(charts[place], f"{key}.{place}", part.alt_text, len(frame) // len(parts), "ignore")
     if caption:
         st.caption(message(caption))
-    whole = beside([part.chart for part in parts if isinstance(part.chart, Prepared)])
+    whole = beside(charts)
     made = again or _figure(parts, caption, "", frame, how)
     _foot(whole, key, " ".join(part.alt_text for part in parts), frame, how, made)
 
@@ -115,14 +118,18 @@ def _figure(
     place = here()  # now: a download is made later, off the page
 
     def make() -> Figure:
-        plots = tuple(Plot(part.title, part.alt_text, _whole(part.chart)) for part in parts)
+        plots = tuple(Plot(part.title, part.alt_text, _prepared(part.chart).exported) for part in parts)
         return Figure(plots, caption, fidelity, safe_csv(frame).decode(), how, place, datetime.now(UTC))
 
     return make
 
 
+def _prepared(chart: alt.LayerChart | Prepared) -> Prepared:
+    return chart if isinstance(chart, Prepared) else prepare(chart)
+
+
 def _draw(
-    chart: alt.LayerChart | Prepared,
+    chart: Prepared,
     key: str,
     alt_text: str,
     rows: int,
@@ -131,16 +138,12 @@ def _draw(
     extra: dict[str, Any] = {"padding": {"left": 2, "top": 4, "right": 4, "bottom": 2}}
     if rows > CANVAS_FROM:
         extra["usermeta"] = {"embedOptions": {"renderer": "canvas"}}
-    if isinstance(chart, Prepared):
-        spec = {**chart.drawn, **extra}
-        st.vega_lite_chart(spec=spec, width="stretch", key=key, alt=alt_text, on_select=on_select)
-    else:
-        shown = chart.properties(**extra)
-        st.altair_chart(shown, width="stretch", key=key, alt=alt_text, on_select=on_select)
+    spec = {**chart.drawn, **extra}
+    st.vega_lite_chart(spec=spec, width="stretch", key=key, alt=alt_text, on_select=on_select)
 
 
 def _foot(
-    chart: alt.LayerChart | Prepared,
+    chart: Prepared,
     key: str,
     alt_text: str,
     frame: pd.DataFrame,
@@ -210,7 +213,7 @@ def safe_csv(frame: pd.DataFrame) -> bytes:
     return out.getvalue().encode("utf-8")
 
 
-def _svg(chart: alt.LayerChart | Prepared, how: Provenance, alt_text: str) -> Callable[[], bytes]:
+def _svg(chart: Prepared, how: Provenance, alt_text: str) -> Callable[[], bytes]:
     def make() -> bytes:
         import vl_convert  # 40 MB of renderer, loaded only when somebody asks for a file
 
@@ -221,7 +224,7 @@ def _svg(chart: alt.LayerChart | Prepared, how: Provenance, alt_text: str) -> Ca
     return make
 
 
-def _png(chart: alt.LayerChart | Prepared) -> Callable[[], bytes]:
+def _png(chart: Prepared) -> Callable[[], bytes]:
     def make() -> bytes:
         import vl_convert
 
@@ -230,16 +233,8 @@ def _png(chart: alt.LayerChart | Prepared) -> Callable[[], bytes]:
     return make
 
 
-def _whole(chart: alt.LayerChart | Prepared) -> dict[str, Any]:
-    if isinstance(chart, Prepared):
-        return chart.exported
-    with alt.data_transformers.enable("default", max_rows=None):
-        told: dict[str, Any] = chart.to_dict()
-    return told
-
-
-def _spec(chart: alt.LayerChart | Prepared) -> dict[str, Any]:
-    spec = _whole(chart)
+def _spec(chart: Prepared) -> dict[str, Any]:
+    spec = chart.exported
     for part in spec.get("hconcat", [spec]):
         part["width"] = 820 // len(spec.get("hconcat", [spec]))
     spec["config"] = {**spec.get("config", {}), **export_config()}

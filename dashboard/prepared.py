@@ -38,18 +38,29 @@ class Prepared(NamedTuple):
 def prepare(chart: alt.LayerChart) -> Prepared:
     """Return a chart that needs no more work; it is not validated, which the tests of the charts do."""
     named: dict[str, pd.DataFrame] = {}
-    made = chart.copy(deep=False)
-    made.layer = [layer.copy(deep=False) for layer in chart.layer]
-    for part in (made, *made.layer):
-        if isinstance(part.data, pd.DataFrame):
-            name = next((name for name, one in named.items() if one is part.data), f"data{len(named)}")
-            named[name] = part.data
-            part.data = alt.NamedData(name=name)
-    spec = made.to_dict(validate=False)
-    if "data" in spec:  # what is said once, above, is not said again: below, nothing would mean no data
-        for layer in spec["layer"]:
-            layer.pop("data", None)
+    spec: dict[str, Any] = _naming(chart, named).to_dict(validate=False)
+    _say_once(spec)
     return Prepared(spec, named)
+
+
+def _naming(chart: Any, named: dict[str, pd.DataFrame]) -> Any:
+    """Return a chart that names its frames, which are put into `named`."""
+    made = chart.copy(deep=False)
+    if isinstance(made, alt.LayerChart):
+        made.layer = [_naming(layer, named) for layer in chart.layer]
+    if isinstance(made.data, pd.DataFrame):
+        name = next((name for name, one in named.items() if one is made.data), f"data{len(named)}")
+        named[name] = made.data
+        made.data = alt.NamedData(name=name)
+    return made
+
+
+def _say_once(spec: dict[str, Any]) -> None:
+    """Leave out what layers say of their data where it is said above them: nothing would mean no data."""
+    for layer in spec.get("layer", []):
+        if "data" in spec:
+            layer.pop("data", None)
+        _say_once(layer)
 
 
 def beside(charts: Sequence[Prepared]) -> Prepared:

@@ -65,7 +65,6 @@ def thin(
     )  # fmt: skip
 
 
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=BY_ROOT)
 def bands(
     store: Store,
     version: str,
@@ -77,11 +76,24 @@ def bands(
     last: float | None,
     events: Events = None,
 ) -> pd.DataFrame:
-    """Return the bands of whole arms: see `Traces.bands`."""
+    """Return the bands of whole arms, which do not depend on the other arms: see `Traces.bands`."""
+    spread = _all_bands(store, version, study, metric, x, first, last, events)
+    return spread if arms is None else spread[spread["arm"].isin(arms)].reset_index(drop=True)
+
+
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=BY_ROOT)
+def _all_bands(
+    store: Store,
+    version: str,
+    study: str,
+    metric: str,
+    x: Axis,
+    first: float | None,
+    last: float | None,
+    events: Events,
+) -> pd.DataFrame:
     moments = None if events is None else dict(events)
-    return store.traces.bands(
-        study, metric, x=x, arms=arms, first=first, last=last, points=200, events=moments
-    )
+    return store.traces.bands(study, metric, x=x, first=first, last=last, points=200, events=moments)
 
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs=BY_ROOT)

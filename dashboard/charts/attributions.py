@@ -51,7 +51,7 @@ def chart(frame: pd.DataFrame, target: int) -> alt.LayerChart:
     left = "d ln p(new) / dz"
     right = "Difference [z]"
     faint = base.mark_rule(strokeWidth=1.5, color=MUTED).encode(
-        x=half("reach", left, reach, (0.0, 0.47)), x2="zero:Q", y=y, tooltip=tooltip
+        x=half("reach", left, reach, (0.0, 0.47)), x2=alt.X2("zero:Q"), y=y, tooltip=tooltip
     )
     solid = base.mark_bar(color=colour, height=9).encode(
         x=half("gradient", left, reach, (0.0, 0.47)), y=y, tooltip=tooltip

@@ -76,7 +76,7 @@ def chart(cells: pd.DataFrame, names: Sequence[str], top: float, title: str) -> 
             .encode(
                 x=x,
                 y=y,
-                text="text:N",
+                text=alt.Text("text:N"),
                 color=alt.condition(light, alt.value("#FFFFFF"), alt.value("#1B212B")),
             )
         )
@@ -122,7 +122,8 @@ def over_training(medians: pd.DataFrame, y_title: str, height: int = 240) -> alt
     if len(banded):
         layers.append(
             alt.Chart(banded).mark_area(opacity=0.16).encode(
-                x=x, y=alt.Y("low:Q", title=y_title), y2="high:Q", color=colour, detail="group:N"
+                x=x, y=alt.Y("low:Q", title=y_title), y2=alt.Y2("high:Q"), color=colour,
+                detail=alt.Detail("group:N"),
             )
         )  # fmt: skip
     base = alt.Chart(shown)

@@ -59,7 +59,7 @@ def _held_out(values: pd.DataFrame, bar: float, x: alt.X) -> alt.LayerChart:
     base = alt.Chart(values)
     line = base.mark_line(color=MUTED, strokeWidth=1.4).encode(x=x, y=y)
     ends = alt.Y("low:Q", scale=upper, title="Held-out [nats/obs.]", axis=axis)
-    bars = base.mark_rule(strokeWidth=1.6).encode(x=x, y=ends, y2="high:Q", color=_role())
+    bars = base.mark_rule(strokeWidth=1.6).encode(x=x, y=ends, y2=alt.Y2("high:Q"), color=_role())
     points = base.mark_point(filled=True, opacity=1).encode(
         x=x,
         y=y,

@@ -77,7 +77,15 @@ def chart(
     layers.append(
         alt.Chart(drawn)
         .mark_line(strokeWidth=2)
-        .encode(x=x, y=y, color=colour, strokeDash=dash, detail="stretch:N", opacity=faded, tooltip=tooltip)
+        .encode(
+            x=x,
+            y=y,
+            color=colour,
+            strokeDash=dash,
+            detail=alt.Detail("stretch:N"),
+            opacity=faded,
+            tooltip=tooltip,
+        )
         .add_params(pick)
     )
     marks = barriers[np.isfinite(barriers["value"])]
@@ -129,7 +137,7 @@ def _bracket(marks: pd.DataFrame, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     text = alt.Chart(highest).mark_text(
         dy=-9 if above else 9, baseline="bottom" if above else "top", fontSize=12, color=MUTED
     )
-    return [rule.encode(x=x, y=y, y2="chord:Q"), text.encode(x=x, y=y, text="told:N")]
+    return [rule.encode(x=x, y=y, y2=alt.Y2("chord:Q")), text.encode(x=x, y=y, text=alt.Text("told:N"))]
 
 
 def _ends(drawn: pd.DataFrame, ends: tuple[str, str], x: alt.X, y: alt.Y, on_top: bool) -> list[alt.Chart]:
@@ -154,6 +162,10 @@ def _ends(drawn: pd.DataFrame, ends: tuple[str, str], x: alt.X, y: alt.Y, on_top
                 dx=8 if place == 0 else -8,
                 fontSize=11,
                 color=MUTED,
-            ).encode(x=x, y=alt.value(16) if on_top else alt.value(alt.expr("height - 4")), text="network:N")
+            ).encode(
+                x=x,
+                y=alt.value(16) if on_top else alt.value(alt.expr("height - 4")),
+                text=alt.Text("network:N"),
+            )
         )
     return layers

@@ -90,7 +90,7 @@ def chart(
     layers = [
         alt.Chart(steps[steps["low"].notna()])
         .mark_area(opacity=0.16, interpolate="step-after")
-        .encode(x=x, y=y("low"), y2="high:Q", color=colour),
+        .encode(x=x, y=y("low"), y2=alt.Y2("high:Q"), color=colour),
         alt.Chart(steps)
         .mark_line(strokeWidth=2.4, interpolate="step-after")
         .encode(x=x, y=y("share"), color=colour, strokeDash=dash),

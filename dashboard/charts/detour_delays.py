@@ -59,8 +59,10 @@ def chart(frame: pd.DataFrame, n_states: int) -> alt.LayerChart:
     ]
     layers = [
         zero,
-        base.mark_rule(strokeWidth=3.4).encode(x=x("low"), x2="high:Q", y=y, color=colour),
-        below.mark_rule(strokeWidth=1.2).encode(x=x("joint_low"), x2="joint_high:Q", y=y, color=colour),
+        base.mark_rule(strokeWidth=3.4).encode(x=x("low"), x2=alt.X2("high:Q"), y=y, color=colour),
+        below.mark_rule(strokeWidth=1.2).encode(
+            x=x("joint_low"), x2=alt.X2("joint_high:Q"), y=y, color=colour
+        ),
         base.mark_point(size=130, filled=True, opacity=1).encode(
             x=x("delay"),
             y=y,
@@ -73,6 +75,6 @@ def chart(frame: pd.DataFrame, n_states: int) -> alt.LayerChart:
         ),
         alt.Chart(placed)
         .mark_text(align="right", fontSize=12, color=MUTED)
-        .encode(x=alt.value(alt.expr("width")), y=y, text="label:N"),
+        .encode(x=alt.value(alt.expr("width")), y=y, text=alt.Text("label:N")),
     ]
     return alt.LayerChart(layer=layers, height=_ROW * len(placed) + 50)

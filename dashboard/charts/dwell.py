@@ -87,7 +87,9 @@ def chart(frame: pd.DataFrame, means: pd.DataFrame, n_states: int) -> alt.LayerC
         alt.Tooltip("left:Q", title="of which ended"),
     ]
     base = alt.Chart(closed)
-    spans = base.mark_rule(strokeWidth=2.6, color=MUTED).encode(x=x("low"), x2="high:Q", y=y, tooltip=tooltip)
+    spans = base.mark_rule(strokeWidth=2.6, color=MUTED).encode(
+        x=x("low"), x2=alt.X2("high:Q"), y=y, tooltip=tooltip
+    )
     ticks = base.mark_tick(thickness=3, size=26, color=MUTED).encode(x=x("mean"), y=y, tooltip=tooltip)
     arrow = alt.Chart(unended).mark_text(text="≥", fontSize=17, fontWeight="bold", color=MUTED)
     least = arrow.encode(x=x("low"), y=y, tooltip=tooltip)

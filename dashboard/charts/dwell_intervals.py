@@ -43,7 +43,7 @@ def chart(frame: pd.DataFrame, n_states: int) -> alt.LayerChart:
     ]
     base, arrows = alt.Chart(closed), alt.Chart(open_rows)
     layers = [
-        base.mark_rule(strokeWidth=3.2).encode(x=x("low"), x2="high:Q", y=y, color=colour),
+        base.mark_rule(strokeWidth=3.2).encode(x=x("low"), x2=alt.X2("high:Q"), y=y, color=colour),
         base.mark_point(filled=True, size=110, opacity=1).encode(
             x=x("mean"), y=y, color=colour, tooltip=tooltip
         ),

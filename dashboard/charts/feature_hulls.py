@@ -59,7 +59,7 @@ def panel(points: pd.DataFrame, name: str, labels: Sequence[str], height: int = 
     layers = [
         alt.Chart(corners(shown))
         .mark_line(strokeWidth=1.6, opacity=0.8)
-        .encode(x=x, y=y, color=colour, order="corner:Q", detail="label:N"),
+        .encode(x=x, y=y, color=colour, order=alt.Order("corner:Q"), detail=alt.Detail("label:N")),
         alt.Chart(line).mark_rule(color=MUTED, strokeDash=[5, 3], strokeWidth=1.6).encode(x=x),
         alt.Chart(shown)
         .mark_point(filled=True, size=46, opacity=0.8)

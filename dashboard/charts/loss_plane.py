@@ -83,7 +83,7 @@ def chart(
     # A hair wider than the cell, for no line of background shows between two of them.
     layers = [
         alt.Chart(drawn).mark_rect(strokeWidth=0.6).encode(
-            x=x, x2="right:Q", y=y, y2="high:Q", color=colour, tooltip=tooltip,
+            x=x, x2=alt.X2("right:Q"), y=y, y2=alt.Y2("high:Q"), color=colour, tooltip=tooltip,
             stroke=alt.Stroke("shade:Q", scale=scale, title=title, legend=legend_of),
         )
     ]  # fmt: skip
@@ -91,7 +91,7 @@ def chart(
     if len(lost):
         layers.append(
             alt.Chart(lost.assign(kind="overflows")).mark_rect(color=WARNING).encode(
-                x=x, x2="right:Q", y=y, y2="high:Q", tooltip=["kind:N"]
+                x=x, x2=alt.X2("right:Q"), y=y, y2=alt.Y2("high:Q"), tooltip=["kind:N"]
             )
         )  # fmt: skip
     base = alt.Chart(anchors.rename(columns={"x": "left", "y": "low"}))
@@ -101,7 +101,7 @@ def chart(
             opacity=1,
         ).encode(x=x, y=y, tooltip=["name:N"])
     )  # fmt: skip
-    named = base.encode(x=x, y=y, text="name:N")
+    named = base.encode(x=x, y=y, text=alt.Text("name:N"))
     look: dict[str, Any] = {"dy": -13, "fontSize": 11, "fontWeight": 600}
     layers.append(
         named.mark_text(stroke="#1B212B", strokeWidth=3, strokeJoin="round", color="#1B212B", **look)

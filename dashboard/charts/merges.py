@@ -51,13 +51,13 @@ def chart(rows: pd.DataFrame, title: str, share: bool, height: int = 230) -> alt
             align="right" if inside else "left", dx=-6 if inside else 6, fontSize=11,
             color="#FFFFFF" if inside else alt.Undefined, fontWeight=600 if inside else alt.Undefined,
         )
-        .encode(x=x, y=y, text="text:N", **({} if inside else {"color": colour}))
+        .encode(x=x, y=y, text=alt.Text("text:N"), **({} if inside else {"color": colour}))
     )  # fmt: skip
     lost = rows[~finite]
     if len(lost):
         layers.append(
             alt.Chart(lost).mark_text(align="left", fontSize=11, fontWeight=600, color=WARNING).encode(
-                x=alt.value(6), y=y, text="text:N"
+                x=alt.value(6), y=y, text=alt.Text("text:N")
             )
         )  # fmt: skip
     return alt.LayerChart(layer=layers, height=height)

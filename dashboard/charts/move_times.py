@@ -47,7 +47,7 @@ def chart(moments: pd.DataFrame, medians: pd.DataFrame, order: list[str], n_stat
     ]
     base = alt.Chart(medians)
     spans = base.mark_rule(strokeWidth=2.2, color=MUTED).encode(
-        x=alt.X("low:Q", title="Step of the first time in a run"), x2="high:Q", y=y
+        x=alt.X("low:Q", title="Step of the first time in a run"), x2=alt.X2("high:Q"), y=y
     )
     ticks = base.mark_tick(thickness=3, size=22, color=MUTED).encode(
         x=alt.X("median:Q", title="Step of the first time in a run"), y=y, tooltip=tooltip

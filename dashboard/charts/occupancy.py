@@ -59,7 +59,7 @@ def chart(frame: pd.DataFrame, n_states: int, height: int = 260) -> alt.LayerCha
                 axis=alt.Axis(format="%", tickCount=5),
             ),
             color=state_colour(n_states),
-            order="order:Q",
+            order=alt.Order("order:Q"),
             tooltip=[
                 alt.Tooltip("state:N"),
                 alt.Tooltip("step:Q", format=","),

@@ -62,7 +62,7 @@ def chart(outcomes: pd.DataFrame, height: int = 330) -> alt.LayerChart:
         alt.Chart(growing)
         .mark_rect(stroke=VERDICTS["GD risk diverges"], strokeWidth=0.6)  # closes the seams between bars
         .encode(
-            x=x, x2="last:Q", y=y, y2="zero:Q", color=plain, tooltip=tooltip,
+            x=x, x2=alt.X2("last:Q"), y=y, y2=alt.Y2("zero:Q"), color=plain, tooltip=tooltip,
             opacity=alt.condition("datum.doubtful", alt.value(0.45), alt.value(0.92)),
         )
     )  # fmt: skip
@@ -78,7 +78,8 @@ def chart(outcomes: pd.DataFrame, height: int = 330) -> alt.LayerChart:
         alt.Chart(strip)
         .mark_rect()
         .encode(
-            x=x, x2="last:Q", y=alt.value(alt.expr(f"height - {_STRIP}")), y2=alt.value(alt.expr("height")),
+            x=x, x2=alt.X2("last:Q"), y=alt.value(alt.expr(f"height - {_STRIP}")),
+            y2=alt.value(alt.expr("height")),
             color=colour,
             tooltip=[alt.Tooltip("verdict:N"), alt.Tooltip("share:Q", format=".1%", title="share of orders")],
         )
@@ -89,7 +90,7 @@ def chart(outcomes: pd.DataFrame, height: int = 330) -> alt.LayerChart:
         .encode(
             x=alt.X("middle:Q", title=x["title"], scale=x["scale"], axis=x["axis"]),
             y=alt.value(alt.expr(f"height - {_STRIP / 2}")),
-            text="told:N",
+            text=alt.Text("told:N"),
             color=alt.Color("ink:N", scale=None, legend=None),
         )
     )

@@ -77,7 +77,7 @@ def chart(
     for name, part in spread.groupby("line"):
         faint = 0.15 if name == MEASURED else 0.07
         area = alt.Chart(part).mark_area(opacity=faint)
-        layers.append(area.encode(x=x, y=y("low"), y2="high:Q", color=colour))
+        layers.append(area.encode(x=x, y=y("low"), y2=alt.Y2("high:Q"), color=colour))
     if len(references):
         theory = alt.Chart(references).mark_line(strokeWidth=1.6, opacity=0.85)
         layers.append(

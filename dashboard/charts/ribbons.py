@@ -170,7 +170,7 @@ def chart(
                     format="~g", tickCount=4, values=edges.ticks(low, high, log, 4) or alt.Undefined, **gutter
                 ),
             ),
-            detail="row:N",
+            detail=alt.Detail("row:N"),
             tooltip=[alt.Tooltip("row:N", title="seed")],
         )
     )
@@ -193,9 +193,9 @@ def chart(
         .mark_rect()
         .encode(
             x=alt.X("start:Q", title="Step", scale=x_scale),
-            x2="end:Q",
+            x2=alt.X2("end:Q"),
             y=y,
-            y2="bottom:Q",
+            y2=alt.Y2("bottom:Q"),
             color=state_colour(n_states),
             opacity=shade(),
             tooltip=[alt.Tooltip("row:N", title="seed"), *told()],

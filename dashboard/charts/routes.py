@@ -53,18 +53,21 @@ def chart(frame: pd.DataFrame, told: pd.DataFrame, picked: str | None, n_states:
     layers = [
         alt.Chart(whole)
         .mark_rect(opacity=0.001, cursor="pointer")
-        .encode(x=x, x2="end:Q", y=y, y2="bottom:Q", tooltip=[alt.Tooltip("route:N"), "text:N"])
+        .encode(
+            x=x, x2=alt.X2("end:Q"), y=y, y2=alt.Y2("bottom:Q"),
+            tooltip=[alt.Tooltip("route:N"), alt.Tooltip("text:N")],
+        )
         .add_params(pick),
         alt.Chart(seen)
         .mark_rect(cornerRadius=3, cursor="pointer", tooltip=None)
-        .encode(x=x, x2="end:Q", y=y, y2="bottom:Q", color=colour, opacity=strength),
+        .encode(x=x, x2=alt.X2("end:Q"), y=y, y2=alt.Y2("bottom:Q"), color=colour, opacity=strength),
         alt.Chart(centred)
         .mark_text(fontSize=12 if longest <= _LEGIBLE else 0, fontWeight="bold", color="#FFFFFF")
-        .encode(x=x, y=y, text="digit:N", opacity=strength),
+        .encode(x=x, y=y, text=alt.Text("digit:N"), opacity=strength),
         alt.Chart(after)
         .mark_text(align="left", fontSize=12, color=MUTED)
         .encode(
-            x=x, y=y, text="text:N", opacity=strength,
+            x=x, y=y, text=alt.Text("text:N"), opacity=strength,
         ),
     ]  # fmt: skip
     return alt.LayerChart(layer=layers, height=_ROW * len(told) + 20)

@@ -47,9 +47,9 @@ def chart(ribbons: pd.DataFrame, ends: pd.DataFrame, picked: str | None, n_state
         .mark_rect(cursor="pointer")
         .encode(
             x=x,
-            x2="end:Q",
+            x2=alt.X2("end:Q"),
             y=y,
-            y2="bottom:Q",
+            y2=alt.Y2("bottom:Q"),
             color=state_colour(n_states),
             opacity=shade(),
             tooltip=[alt.Tooltip("run:N"), *told()],
@@ -65,6 +65,6 @@ def chart(ribbons: pd.DataFrame, ends: pd.DataFrame, picked: str | None, n_state
         ),
         alt.Chart(chosen)
         .mark_rect(filled=False, stroke=MUTED, strokeWidth=2)
-        .encode(x=x, x2="end:Q", y=y, y2="bottom:Q"),
+        .encode(x=x, x2=alt.X2("end:Q"), y=y, y2=alt.Y2("bottom:Q")),
     ]  # fmt: skip
     return alt.LayerChart(layer=layers, height=round(max(row * len(names), 36.0)) + 74)

@@ -33,7 +33,7 @@ def chart(bands: pd.DataFrame, arms: Sequence[str], log: bool, height: int = 190
     shown = list(kept["arm"].unique())
     colour, dash = arm_colour(arms, shown, width=_WIDTH), arm_dash(arms, shown, width=_WIDTH)
     band = base.mark_area(opacity=0.16 * min(1.0, 6 / max(len(shown), 1))).encode(
-        x=x, y=alt.Y("q25:Q", scale=scale, axis=axis, title=None), y2="q75:Q", color=colour
+        x=x, y=alt.Y("q25:Q", scale=scale, axis=axis, title=None), y2=alt.Y2("q75:Q"), color=colour
     )
     line = base.mark_line(strokeWidth=1.8).encode(
         x=x, y=alt.Y("median:Q", scale=scale, axis=axis), color=colour, **dash

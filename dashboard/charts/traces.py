@@ -84,11 +84,13 @@ def chart(
     if len(spread):
         floored = spread.assign(low=spread["low"].clip(lower=low), high=spread["high"].clip(upper=high))
         base = alt.Chart(floored)
-        layers.append(base.mark_area(opacity=0.14 * faint).encode(x=x, y=y("low"), y2="high:Q", color=colour))
+        layers.append(
+            base.mark_area(opacity=0.14 * faint).encode(x=x, y=y("low"), y2=alt.Y2("high:Q"), color=colour)
+        )
         if "inner_low" in spread:
             layers.append(
                 base.mark_area(opacity=0.2 * faint).encode(
-                    x=x, y=y("inner_low"), y2="inner_high:Q", color=colour
+                    x=x, y=y("inner_low"), y2=alt.Y2("inner_high:Q"), color=colour
                 )
             )
     if len(drawn):
@@ -99,7 +101,7 @@ def chart(
                 x=x,
                 y=y("value"),
                 color=colour,
-                detail="run:N",
+                detail=alt.Detail("run:N"),
                 **({} if len(spread) else dash),
                 tooltip=[alt.Tooltip("arm:N"), alt.Tooltip("seed:Q")],
             )
@@ -199,6 +201,9 @@ def _edge_marks(lost: pd.DataFrame, x: alt.X, colour: alt.Color, floor: str) -> 
     ):
         if len(part):
             base = alt.Chart(part).mark_point(size=46, filled=True, opacity=0.9)
-            tooltip = ["arm:N", "kind:N", alt.Tooltip("count:Q", title="points"), alt.Tooltip("seeds:Q")]
+            tooltip = [
+                *(alt.Tooltip("arm:N"), alt.Tooltip("kind:N")),
+                *(alt.Tooltip("count:Q", title="points"), alt.Tooltip("seeds:Q")),
+            ]
             layers.append(base.encode(x=x, y=place, color=colour, shape=shape, tooltip=tooltip))
     return layers

@@ -61,7 +61,13 @@ def chart(
             alt.Chart(curves)
             .mark_line(opacity=0.75)
             .encode(
-                x=x, y=y, detail="move:N", order="order:Q", strokeWidth=width, color=colour, tooltip=tooltip
+                x=x,
+                y=y,
+                detail=alt.Detail("move:N"),
+                order=alt.Order("order:Q"),
+                strokeWidth=width,
+                color=colour,
+                tooltip=tooltip,
             ),
             heads_at.encode(x=x, y=y, color=colour, angle=alt.Angle("angle:Q", scale=None), tooltip=tooltip),
             alt.Chart(labels)
@@ -96,7 +102,7 @@ def chart(
     layers.append(
         alt.Chart(nodes)
         .mark_text(fontSize=13, fontWeight="bold", color="#FFFFFF")
-        .encode(x=x, y=y, text="label:N")
+        .encode(x=x, y=y, text=alt.Text("label:N"))
     )
     return alt.LayerChart(layer=layers, height=height)
 

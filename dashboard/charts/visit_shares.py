@@ -39,7 +39,9 @@ def chart(frame: pd.DataFrame, arms: Sequence[str], shown: Sequence[str], n_stat
         alt.Tooltip("high:Q", format=".0%"),
     ]
     layers = [
-        base.mark_rule(strokeWidth=2.4).encode(x=x("low"), x2="high:Q", y=y, yOffset=offset, color=colour),
+        base.mark_rule(strokeWidth=2.4).encode(
+            x=x("low"), x2=alt.X2("high:Q"), y=y, yOffset=offset, color=colour
+        ),
         base.mark_point(filled=True, size=80, opacity=1).encode(
             x=x("share"), y=y, yOffset=offset, color=colour, shape=shape, tooltip=tooltip
         ),

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,11 @@ from dashboard.charts.palette import MUTED, STATES
 from dashboard.controls import X_TITLES, Choice, choose, metric_picker, x_picker
 from dashboard.lab import Lab
 from dashboard.live import live
+from dashboard.prepared import Prepared, prepare
 from dashboard.wording import count, escaped, sentence, spans
 from data.rows import MetricRow
-from data.traces import Axis, Thinned
+from data.store import Store
+from data.traces import Axis
 from engine.analysis.t_interval import t_interval
 from engine.version import code_version
 
@@ -134,42 +137,76 @@ def _range(choice: Choice, x: Axis) -> tuple[float | None, float | None]:
     return (float(low) if low > 0 else None), (float(high) if high < end else None)
 
 
+class _Drawing(NamedTuple):
+    """The figure, the rows that it draws, those of its bands, and what is to be said of its points."""
+
+    chart: Prepared
+    rows: pd.DataFrame
+    spread: pd.DataFrame
+    fidelity: str
+    lost: str
+
+
 def _draw(lab: Lab, choice: Choice, look: _Look, known: dict[str, MetricRow]) -> None:
     version = lab.store.traces.version(choice.study.name)
     if look.event is not None and not look.event.steps:
         st.info(f"No run has this event: {escaped(look.event.words)}.", icon=":material/event_busy:")
         return
-    thinned = _lines(lab, choice, look, version)
-    spread = _bands(lab, choice, look, look.metric, version)
-    if thinned.frame.empty and spread.empty:
+    asked = (choice.study.name, choice.arms, choice.chosen_arms, choice.seeds, len(choice.shown_runs))
+    drawing = _drawing(lab.store, version, *asked, look)
+    if drawing is None:
         st.info("Nothing has been measured in this range yet.", icon=":material/hourglass_empty:")
         return
-    lines = thinned.frame if look.seeds else thinned.frame.iloc[:0]
-    unit = f" [{look.metric.unit}]" if look.metric.unit else ""
-    kept = f"all {count(thinned.total, 'point')}"
-    if thinned.shown < thinned.total:
-        kept = f"{thinned.shown:,} of {count(thinned.total, 'point')}, extremes kept"
     figure.show(
-        traces.chart(
-            lines, spread, choice.arms, look.x_title, f"{look.metric.label}{unit}", look.log,
-            event=_mark(look.event),
-        ),
+        drawing.chart,
         "traces.chart",
         f"{look.metric.label} against {look.x_title.lower()} for {', '.join(choice.shown_arms)}.",
-        _drawn(lines, spread),
+        drawing.rows,
         _how(choice, look, version),
         sentence(
             [
                 BAND_WORDS[look.band],
                 _event_said(choice, look.event),
-                *_seeds_said(choice, spread),
-                _edges_said(lines, look.log),
+                *_seeds_said(choice, drawing.spread),
+                drawing.lost,
                 _smoothing_said(look),
             ]
         ),
-        kept if look.seeds else "",
+        drawing.fidelity,
+    )
+    _multiples(lab.store, choice, look, known, version)
+
+
+@st.cache_data(max_entries=48, show_spinner=False, hash_funcs=queries.BY_ROOT)
+def _drawing(
+    store: Store,
+    version: str,
+    study: str,
+    arms: tuple[str, ...],
+    chosen: queries.Names,
+    seeds: queries.Seeds,
+    runs: int,
+    look: _Look,
+) -> _Drawing | None:
+    """Return what is drawn of `runs` runs, made once for the same data; None where nothing is measured."""
+    points = max(16, min(1000, POINTS_PER_CHART // max(runs, 1)))
+    thinned = queries.thin(
+        store, version, study, look.metric.name, look.x, chosen, seeds, look.first, look.last, points,
+        look.window, look.events,
     )  # fmt: skip
-    _multiples(lab, choice, look, known, version)
+    spread = _bands(store, version, study, chosen, look, look.metric)
+    if thinned.frame.empty and spread.empty:
+        return None
+    lines = thinned.frame if look.seeds else thinned.frame.iloc[:0]
+    unit = f" [{look.metric.unit}]" if look.metric.unit else ""
+    chart = traces.chart(
+        lines, spread, arms, look.x_title, f"{look.metric.label}{unit}", look.log, event=_mark(look.event)
+    )
+    kept = f"all {count(thinned.total, 'point')}"
+    if thinned.shown < thinned.total:
+        kept = f"{thinned.shown:,} of {count(thinned.total, 'point')}, extremes kept"
+    fidelity = kept if look.seeds else ""
+    return _Drawing(prepare(chart), _drawn(lines, spread), spread, fidelity, _edges_said(lines, look.log))
 
 
 def _mark(event: Event | None) -> str | None:
@@ -192,22 +229,15 @@ def _event_said(choice: Choice, event: Event | None) -> str:
     return f"0 is {event.words}. {having_it}. Bands only where at least half of them are measured"
 
 
-def _lines(lab: Lab, choice: Choice, look: _Look, version: str) -> Thinned:
-    runs = max(len(choice.shown_runs), 1)
-    return queries.thin(
-        lab.store, version, choice.study.name, look.metric.name, look.x, choice.chosen_arms, choice.seeds,
-        look.first, look.last, max(16, min(1000, POINTS_PER_CHART // runs)), look.window, look.events,
-    )  # fmt: skip
-
-
-def _bands(lab: Lab, choice: Choice, look: _Look, metric: MetricRow, version: str) -> pd.DataFrame:
+def _bands(
+    store: Store, version: str, study: str, chosen: queries.Names, look: _Look, metric: MetricRow
+) -> pd.DataFrame:
     """Return the chosen kind of band: arm, x, centre, low, high, n and perhaps inner_low, inner_high."""
     if look.band == "none":
         return pd.DataFrame()
     frame = queries.bands(
-        lab.store, version, choice.study.name, metric.name, look.x, choice.chosen_arms, look.first, look.last,
-        look.events,
-    )  # fmt: skip
+        store, version, study, metric.name, look.x, chosen, look.first, look.last, look.events
+    )
     if look.event is not None:  # where few runs are left, a middle would jump as they come and go
         most = frame.groupby("arm")["n"].transform("max")
         frame = frame[frame["n"] >= most / 2].reset_index(drop=True)
@@ -283,7 +313,7 @@ def _how(choice: Choice, look: _Look, version: str) -> figure.Provenance:
     return figure.Provenance(query, formula, code_version(), version, look.metric.source)
 
 
-def _multiples(lab: Lab, choice: Choice, look: _Look, known: dict[str, MetricRow], version: str) -> None:
+def _multiples(store: Store, choice: Choice, look: _Look, known: dict[str, MetricRow], version: str) -> None:
     """Draw more metrics as small bands beside each other."""
     shown = [known[name] for name in look.more if name in known]
     if not shown:
@@ -291,23 +321,28 @@ def _multiples(lab: Lab, choice: Choice, look: _Look, known: dict[str, MetricRow
     with st.grid(3, min_column_width=260, gap="medium"):
         for metric in shown:
             with st.container():
-                spread = _bands(lab, choice, look, metric, version)
+                asked = (store, version, choice.study.name, choice.chosen_arms)
+                spread = _bands(*asked, look, metric)
                 if spread.empty:
-                    spread = _bands(lab, choice, _median(look), metric, version)
+                    spread = _bands(*asked, replace(look, band="median"), metric)
                 st.markdown(f"**{escaped(metric.label)}**")
-                st.altair_chart(
-                    traces.chart(
-                        _no_lines(), spread, choice.arms, look.x_title, metric.unit, metric.log, 190, False,
-                        event=_mark(look.event),
-                    ),
+                chart = traces.chart(
+                    _no_lines(),
+                    spread,
+                    choice.arms,
+                    look.x_title,
+                    metric.unit,
+                    metric.log,
+                    190,
+                    False,
+                    event=_mark(look.event),
+                )
+                st.vega_lite_chart(
+                    prepare(chart).drawn,
                     width="stretch",
                     key=f"traces.more.{metric.name}",
                     alt=f"{metric.label} against {look.x_title.lower()}, bands over the seeds of each arm.",
                 )  # fmt: skip
-
-
-def _median(look: _Look) -> _Look:
-    return replace(look, band="median")
 
 
 def _no_lines() -> pd.DataFrame:

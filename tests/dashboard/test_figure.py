@@ -7,6 +7,7 @@ import pandas as pd
 from dashboard import figure
 from dashboard.charts import sparkline
 from dashboard.charts import traces as trace_chart
+from dashboard.prepared import prepare
 
 
 def test_no_cell_of_a_csv_is_a_formula():
@@ -31,11 +32,11 @@ def test_a_figure_is_exported_as_svg_with_its_provenance_and_as_png():
     )
     chart = sparkline.chart(bands, ["SS"], log=True)
     how = figure.Provenance("bands(study=<x>)", "median", "1.0", "abc")
-    svg = figure._svg(chart, how, "A risk.")().decode()
+    svg = figure._svg(prepare(chart), how, "A risk.")().decode()
     assert svg.startswith("<svg")
     assert "bands(study=&lt;x&gt;)" in svg
     assert "Data abc, code 1.0" in svg
-    assert figure._png(chart)().startswith(b"\x89PNG")
+    assert figure._png(prepare(chart))().startswith(b"\x89PNG")
 
 
 def test_infinities_and_zeros_never_reach_a_scale():

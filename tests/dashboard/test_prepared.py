@@ -13,11 +13,16 @@ from dashboard.prepared import beside, marked, prepare
 ROWS = pd.DataFrame({"arm": ["SS", "RR"] * 20, "x": np.repeat(np.arange(1.0, 21.0), 2)})
 
 
-def many():
+def many(event=None):
     lines = ROWS.assign(seed=0, run=1, value=1 / ROWS["x"], kind="finite")
     lines.loc[3, ["value", "kind"]] = [math.nan, "nan"]
     bands = ROWS.assign(centre=1 / ROWS["x"], low=0.5 / ROWS["x"], high=2 / ROWS["x"], n=4)
-    return traces.chart(lines, bands, ["SS", "RR"], "Step", "Risk", log=True)
+    return traces.chart(lines, bands, ["SS", "RR"], "Step", "Risk", log=True, event=event)
+
+
+def aligned():
+    """A chart of layers within a layer."""
+    return many("red")
 
 
 def small():
@@ -29,19 +34,20 @@ def seeds():
     return paired_seeds.chart(levels, ["SS", "RR"], ["SS", "RR"], "Risk")
 
 
-def resolved(spec):
-    """Return the layers, each with its own rows in place of their name."""
-    above = spec.get("data")
-    return [
-        {
-            **{key: value for key, value in layer.items() if key not in ("data", "name")},
-            "rows": spec["datasets"][(layer.get("data") or above)["name"]],
-        }
-        for layer in spec["layer"]
-    ]
+def resolved(spec, datasets=None, above=None):
+    """Return the layers, and those within them, each with its own rows in place of their name."""
+    datasets, above = datasets or spec["datasets"], spec.get("data", above)
+    layers = []
+    for layer in spec["layer"]:
+        if "layer" in layer:
+            layers += resolved(layer, datasets, above)
+            continue
+        told = {key: value for key, value in layer.items() if key not in ("data", "name")}
+        layers.append(told | {"rows": datasets[layer.get("data", above)["name"]]})
+    return layers
 
 
-@pytest.mark.parametrize("make", [many, small, seeds])
+@pytest.mark.parametrize("make", [many, aligned, small, seeds])
 def test_it_draws_what_the_chart_draws(make):
     whole = make().to_dict()
     prepared = prepare(make())
