@@ -14,7 +14,7 @@ import duckdb
 from data.columns import literal
 from data.errors import LabError
 from data.sealing import TABLE
-from data.summaries import BLOCKS
+from data.summaries import BLOCKS, SIZES
 
 LIMIT = 512
 """Sealed files kept open when nobody reads them."""
@@ -24,7 +24,7 @@ LIMIT = 512
 class Attached:
     """A sealed file under the name by which SQL reaches it, with its columns and their types.
 
-    `summed`: it keeps the blocks of its rows, as files of the first version do not.
+    `summed`: it keeps the blocks of its rows, as files of the first versions do not.
     """
 
     name: str
@@ -105,7 +105,8 @@ class Attachments:
         try:
             main.execute(f"ATTACH {literal(str(path))} AS {name} (READ_ONLY)")
             described = main.execute(f"DESCRIBE {name}.{TABLE}").fetchall()
-            summed = (BLOCKS,) in main.execute(f"SHOW TABLES FROM {name}").fetchall()
+            tables = main.execute(f"SHOW TABLES FROM {name}").fetchall()
+            summed = all((f"{BLOCKS}{size}",) in tables for size in SIZES)
         except duckdb.Error as error:
             if not path.exists():
                 raise FileNotFoundError(str(path)) from error

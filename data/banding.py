@@ -65,7 +65,7 @@ def bands(
         raise ValueError(f"`points` must be at least 2; got {points}.")
     bounds, given = between("x", first, last)
     if events is None:
-        blocks = read_blocks(view, metric, x, first, last, max(points // 2, 2))
+        blocks = read_blocks(view, metric, x, first, last, max(points // 2, 2), wide=True)
         if blocks is not None:
             return _from_blocks(view, x, blocks, points)
     # Once, not for every query below.

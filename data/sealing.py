@@ -11,7 +11,7 @@ import pyarrow as pa
 from data.columns import literal, quoted
 from data.durable import put_in_place, refused
 from data.errors import LabError
-from data.summaries import BLOCKS, batches, summarize
+from data.summaries import BLOCKS, SIZES, batches, summarize
 
 TABLE = "traces"
 """Name of the table of rows in a sealed file; beside it lies that of their blocks (`data.summaries`)."""
@@ -161,9 +161,11 @@ def _sum_up(connection: duckdb.DuckDBPyConnection) -> None:
     """Put the blocks of the rows beside them, a few rows at a time."""
     done = 0
     for rows in batches(connection.cursor().sql(f"SELECT * FROM aside.{TABLE}")):
-        connection.register("summed", summarize(rows, done))
-        verb = f"INSERT INTO aside.{BLOCKS}" if done else f"CREATE TABLE aside.{BLOCKS} AS"
-        connection.execute(f"{verb} SELECT * FROM summed")
+        for size in SIZES:
+            connection.register("summed", summarize(rows, size, done))
+            table = f"aside.{BLOCKS}{size}"
+            verb = f"INSERT INTO {table}" if done else f"CREATE TABLE {table} AS"
+            connection.execute(f"{verb} SELECT * FROM summed")
         done += rows.num_rows
 
 

@@ -1,8 +1,9 @@
 """Sums rows up in blocks of steps, once for all, so that a long trace is drawn without reading its rows.
 
-A block holds the rows of one run whose step, divided by `BLOCK` and rounded down, is the same. A sealed file
-keeps, beside its rows, a table of its blocks: for each metric the least and the greatest finite value, the
-last measured value, and in which rows these and the first value of each kind stand.
+A block holds the rows of one run whose step, divided by the size of blocks and rounded down, is the same. A
+sealed file keeps, beside its rows, a table of its blocks of each size: for each metric the least, the
+greatest, the first and the last finite value, the last measured value, and in which rows these and the first
+value of each kind stand.
 """
 
 from collections.abc import Iterator
@@ -13,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-BLOCK = 128
-"""Steps in a block; at most 256, as places within it are kept in a byte."""
+BLOCK, WIDE = SIZES = (128, 512)
+"""Steps in a block; each size divides the next, and places within a block are kept in two bytes."""
 BLOCKS = "blocks"
-"""Name of the table of blocks in a sealed file."""
+"""Name of the table of blocks in a sealed file, before their size."""
 _BATCH = 1 << 18
 """Rows that are summed up at a time."""
 
@@ -75,7 +76,7 @@ def batches(relation: duckdb.DuckDBPyRelation) -> Iterator[pa.Table]:
     for batch in relation.to_arrow_reader(_BATCH):
         rows = pa.Table.from_batches([batch])
         rows = (rows if rest is None else pa.concat_tables([rest, rows])).combine_chunks()
-        run, block = rows["run"].to_numpy(), rows["step"].to_numpy() // BLOCK
+        run, block = rows["run"].to_numpy(), rows["step"].to_numpy() // WIDE
         whole = np.flatnonzero((run != run[-1]) | (block != block[-1]))
         cut = int(whole[-1]) + 1 if len(whole) else 0
         if cut:
@@ -85,28 +86,30 @@ def batches(relation: duckdb.DuckDBPyRelation) -> Iterator[pa.Table]:
         yield rest
 
 
-def summarize(rows: pa.Table, place: int = 0) -> pa.Table:
+def summarize(rows: pa.Table, size: int, place: int = 0) -> pa.Table:
     """Return the blocks of rows.
 
     Args:
         rows: run, step, epoch, seconds and metrics, ordered by run and step.
+        size: steps in a block.
         place: the number of the first row in its file.
 
     Returns:
         One row a block, in the order of the rows, with the columns of `rows`; each but `run` is a struct:
         `step` of block, first, last (steps), place (of its first row) and rows (how many); `epoch` and
         `seconds` of n (finite ones), low and high; each metric of n (measured points), low, high (finite
-        extremes), final (last measured value), and the places within the block of the first least (lowest)
-        and greatest (highest) finite value, of the first (early) and last (late) finite value, and of the
-        first NaN (lost), infinity (up) and negative infinity (down). What is not there is NULL.
+        extremes), opening, closing (first and last finite value), final (last measured value), and the
+        places within the block of the first low (lowest) and high (highest), of opening (early) and
+        closing (late), and of the first NaN (lost), infinity (up) and negative infinity (down). What is not
+        there is NULL.
     """
     run, step = rows["run"].to_numpy(), rows["step"].to_numpy()
-    block = step // BLOCK
+    block = step // size
     groups = Groups.by(run, block)
     ends = groups.starts + groups.sizes - 1
     steps = {
         "block": block[groups.starts], "first": step[groups.starts], "last": step[ends],
-        "place": groups.starts + place, "rows": groups.sizes.astype(np.uint8),
+        "place": groups.starts + place, "rows": groups.sizes.astype(np.uint16),
     }  # fmt: skip
     columns = {"run": pa.array(run[groups.starts]), "step": _struct(steps)}
     for name in rows.schema.names[2:]:
@@ -119,7 +122,7 @@ def _axis(column: pa.ChunkedArray, groups: Groups) -> pa.StructArray:
     values = column.to_numpy()
     finite = np.isfinite(values)
     inside = values if finite.all() else np.where(finite, values, np.nan)
-    n = np.add.reduceat(finite, groups.starts, dtype=np.uint8)
+    n = np.add.reduceat(finite, groups.starts, dtype=np.uint16)
     return _struct({"n": n, "low": _known(groups.least(inside)), "high": _known(groups.greatest(inside))})
 
 
@@ -127,12 +130,12 @@ def _metric(column: pa.ChunkedArray, groups: Groups) -> pa.StructArray:
     values = column.to_numpy()
     measured = np.ones(len(values), dtype=bool) if not column.null_count else ~column.is_null().to_numpy()
     rows = marks(groups, values, measured)
-    final = groups.last(measured)
-    ends = {"low": rows["lowest"], "high": rows["highest"], "final": final}
-    parts = {"n": np.add.reduceat(measured, groups.starts, dtype=np.uint8)}
+    ends = {"low": rows["lowest"], "high": rows["highest"], "opening": rows["early"]}
+    ends |= {"closing": rows["late"], "final": groups.last(measured)}
+    parts = {"n": np.add.reduceat(measured, groups.starts, dtype=np.uint16)}
     parts |= {name: np.ma.array(values[at], mask=at < 0) for name, at in ends.items()}
     within = {name: np.ma.array(at - groups.starts, mask=at < 0) for name, at in rows.items()}
-    return _struct(parts | {name: at.astype(np.uint8) for name, at in within.items()})
+    return _struct(parts | {name: at.astype(np.uint16) for name, at in within.items()})
 
 
 def marks(groups: Groups, values: npt.NDArray[np.floating], measured: _Mask) -> dict[str, _Places]:

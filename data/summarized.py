@@ -9,12 +9,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data.columns import KEYS, quoted
-from data.summaries import Groups, batches, summarize
+from data.summaries import BLOCK, WIDE, Groups, batches, summarize
 from data.view import Rows, View
 
 LONG = 16
 """Blocks of a run from which on they are asked where its rows lie, instead of reading all rows."""
+MEASURES = ("low", "high", "opening", "closing", "final")
 PLACES = ("lowest", "highest", "early", "late", "lost", "up", "down")
+_CHOSEN = "WHERE run IN (SELECT run FROM chosen)"
 
 Column = npt.NDArray[Any]
 
@@ -24,10 +26,11 @@ class Blocks:
     """Blocks of one metric within a range of x, those with a measured point, ordered by run and step.
 
     Attributes:
-        columns: arrays [blocks] by name: `run`; `block`, its steps divided by `BLOCK`; `x_low` and `x_high`,
-            the least and greatest x of its rows in the range, measured or not; `n` measured points; `low`
-            and `high`, the least and greatest finite value, NaN without one; `final`, the last measured
-            value; for each of `PLACES` the number of that row in its source, -1 for none; `source`.
+        columns: arrays [blocks] by name: `run`; `block`, its steps divided by the size of blocks; `x_low` and
+            `x_high`, the least and greatest x of its rows in the range, measured or not; `n` measured
+            points; `low`, `high`, `opening` and `closing`, the least, greatest, first and last finite value,
+            NaN without one; `final`, the last measured value; for each of `PLACES` the number of that row in
+            its source, -1 for none; `source`.
         sources: SQL names of sealed rows, or rows in memory.
     """
 
@@ -40,24 +43,78 @@ class Blocks:
 
 
 def read_blocks(
-    view: View, metric: str, x: str, first: float | None, last: float | None, enough: int
+    view: View,
+    metric: str,
+    x: str,
+    first: float | None,
+    last: float | None,
+    enough: int,
+    wide: bool = False,
 ) -> Blocks | None:
     """Return the blocks of a metric from the rows whose x is finite and from `first` to `last`.
 
     They do not depend on which rows were sealed together: blocks that lie in two files are joined, and those
     that reach beyond the range are summed up anew from their rows.
 
+    Args:
+        view: the runs.
+        metric: a metric of the study.
+        x: the axis.
+        first: smallest x, None for all.
+        last: largest x, None for all.
+        enough: how many blocks with a measured point some run must have.
+        wide: whether the blocks are wide ones where these are enough and no end is given, at which more rows
+            of wide blocks would be summed up anew than fewer blocks save.
+
     Returns:
-        None where no run has a measured point in `enough` blocks, so that its rows can be read themselves.
+        None where no run has enough blocks, so that its rows can be read themselves.
 
     Raises:
         LabError: an unknown metric.
     """
     view.require([metric])
+    sources = [source for source in view.sources if metric.lower() in source.columns]
+    if not sources:
+        return None
+    found = None
+    if wide and first is None and last is None and _most(view, sources, metric, x, WIDE) >= enough:
+        found = _blocks_of(view, sources, metric, x, None, None, enough, WIDE)
+    return found or _blocks_of(view, sources, metric, x, first, last, enough, BLOCK)
+
+
+def _most(view: View, sources: Sequence[Rows], metric: str, x: str, size: int) -> int:
+    """Return the most blocks with a measured point that a run has; live rows are counted, not summed up."""
+    value, axis = quoted(metric), quoted(x)
+    placed = "true" if x == "step" else f"{axis}.low IS NOT NULL"
+    parts = [
+        f"SELECT DISTINCT run, floor(step / {size})::BIGINT AS block FROM {name} "
+        f"{_CHOSEN} AND {value} IS NOT NULL AND isfinite({axis}::DOUBLE)"
+        if blocks is None
+        else f"SELECT run, step.block AS block FROM {blocks}{size} AS study "
+        f"{_CHOSEN} AND {value}.n > 0 AND {placed}"
+        for name, _, _, blocks in sources
+    ]
+    found = view.select(
+        "SELECT max(n) AS n FROM (SELECT count(DISTINCT block) AS n "
+        f"FROM ({' UNION ALL '.join(parts)}) GROUP BY run)"
+    )
+    return int(found["n"][0].as_py() or 0)
+
+
+def _blocks_of(
+    view: View,
+    rows_of: Sequence[Rows],
+    metric: str,
+    x: str,
+    first: float | None,
+    last: float | None,
+    enough: int,
+    size: int,
+) -> Blocks | None:
     sources: list[str | pa.Table] = []
     summed: list[tuple[str, str]] = []
-    for source in view.sources:
-        found = _summed(view, source, metric, len(sources)) if metric.lower() in source.columns else None
+    for source in rows_of:
+        found = _summed(view, source, metric, len(sources), size)
         if found is not None:
             summed.append(found[0])
             sources.append(found[1])
@@ -73,7 +130,7 @@ def read_blocks(
         )
         parts = {name: column[~loose] for name, column in parts.items()}
         if rows.num_rows:
-            name = _kept(view, summarize(rows), len(sources))
+            name = _kept(view, summarize(rows, size), len(sources))
             more = _columns(view, [(name, "value")], len(sources), x, first, last)
             parts = _ordered({name: np.concatenate([parts[name], more[name]]) for name in parts})
             sources.append(rows)
@@ -85,9 +142,7 @@ def read_blocks(
     measured = parts["n"] > 0
     if not measured.all():
         parts = {name: column[measured] for name, column in parts.items()}
-        if _longest(parts) < enough:
-            return None
-    return Blocks(parts, tuple(sources))
+    return Blocks(parts, tuple(sources)) if _longest(parts) >= enough else None
 
 
 def _longest(parts: dict[str, Column]) -> int:
@@ -99,41 +154,48 @@ def _longest(parts: dict[str, Column]) -> int:
 
 
 def read_rows(
-    view: View, sources: Sequence[str | pa.Table], metric: str, source: Column, rows: Column
+    view: View, sources: Sequence[str | pa.Table], metric: str | None, source: Column, rows: Column
 ) -> pa.Table:
-    """Return run, step, epoch, seconds and value of rows, given by source and number there, each once."""
+    """Return run, step, epoch, seconds and value of different rows, ordered by source and number there.
+
+    Without a metric there is no value, and none of a metric's column is read.
+    """
     parts = []
-    for place in np.unique(source).tolist():
-        numbers, there = pa.array(np.unique(rows[source == place])), sources[place]
-        picked = f"picked{place}"
+    value = "" if metric is None else f", {quoted(metric)}::DOUBLE AS value"
+    for place in np.flatnonzero(np.bincount(source)).tolist():
+        numbers, there = rows[source == place], sources[place]
+        keys = f'{place} AS source, number, run, step, epoch, "seconds"'
         if isinstance(there, str):
-            view.cursor.register(picked, pa.table({"number": numbers}))
+            view.cursor.register(f"picked{place}", pa.table({"number": numbers}))
+            number = keys.replace("number", "rowid AS number", 1)
             parts.append(
-                f'SELECT run, step, epoch, "seconds", {quoted(metric)} AS value FROM {there} '
-                f"WHERE rowid IN (SELECT number FROM {picked})"
+                f"SELECT {number}{value} FROM {there} WHERE rowid IN (SELECT number FROM picked{place})"
             )
         else:
-            view.cursor.register(picked, there.take(numbers))
-            parts.append(f"FROM {picked}")
-    return view.select(f"SELECT * REPLACE (value::DOUBLE AS value) FROM ({' UNION ALL '.join(parts)})")
+            picked = there.take(numbers).append_column("number", pa.array(numbers))
+            view.cursor.register(f"picked{place}", picked)
+            held = "" if metric is None else ", value::DOUBLE AS value"
+            parts.append(f"SELECT {keys}{held} FROM picked{place}")
+    found = view.select(f"FROM ({' UNION ALL '.join(parts)}) ORDER BY source, number")
+    return found.drop_columns(["source", "number"])
 
 
 def _summed(
-    view: View, source: Rows, metric: str, place: int
+    view: View, source: Rows, metric: str, place: int, size: int
 ) -> tuple[tuple[str, str], str | pa.Table] | None:
     """Return the SQL names of a source's blocks and of the metric in them, and its rows; None without any."""
     if source.blocks is not None:
-        return (source.blocks, metric), source.name
+        return (f"{source.blocks}{size}", metric), source.name
     keys = ", ".join(quoted(key) for key in KEYS)
     query = f"SELECT {keys}, {quoted(metric)} AS value FROM {source.name}"
     if source.sealed:
         blocks, done = [], 0
         for part in batches(view.cursor.sql(query)):
-            blocks.append(summarize(part, done))
+            blocks.append(summarize(part, size, done))
             done += part.num_rows
         return (_kept(view, pa.concat_tables(blocks), place), "value"), source.name
-    rows = view.select(f"{query} WHERE run IN (SELECT run FROM chosen) ORDER BY run, step")
-    return ((_kept(view, summarize(rows), place), "value"), rows) if rows.num_rows else None
+    rows = view.select(f"{query} {_CHOSEN} ORDER BY run, step")
+    return ((_kept(view, summarize(rows, size), place), "value"), rows) if rows.num_rows else None
 
 
 def _kept(view: View, blocks: pa.Table, place: int) -> str:
@@ -163,13 +225,13 @@ def _columns(
     for number, (blocks, metric) in enumerate(summed):
         value = quoted(metric)
         places = ", ".join(f"coalesce(step.place + {value}.{name}, -1) AS {name}" for name in PLACES)
+        measures = ", ".join(f"{value}.{name}::DOUBLE AS {name}" for name in MEASURES)
         # No column has the name `study`, so that every dot is before a field.
         parts.append(
             f"""SELECT run, step.block AS block, step.first AS first, step.last AS last, step.place AS place,
             step.rows AS rows, {low} AS x_low, {high} AS x_high, {value}.n::BIGINT AS n,
-            {value}.low::DOUBLE AS low, {value}.high::DOUBLE AS high, {value}.final::DOUBLE AS final,
-            {places}, NOT ({whole}){cut} AS loose, {source + number}::BIGINT AS source
-            FROM {blocks} AS study WHERE run IN (SELECT run FROM chosen) AND {low} IS NOT NULL{kept}"""
+            {measures}, {places}, NOT ({whole}){cut} AS loose, {source + number}::BIGINT AS source
+            FROM {blocks} AS study {_CHOSEN} AND {low} IS NOT NULL{kept}"""
         )
     table = view.select(" UNION ALL ".join(parts), **given)
     return {name: table[name].to_numpy() for name in table.schema.names}

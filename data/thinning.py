@@ -1,6 +1,6 @@
 """Thins traces for the screen without losing a spike, a gap's edge or a value that is not finite."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from data.columns import quoted
 from data.events import Events, aligned
-from data.summaries import BLOCK, Groups, marks
-from data.summarized import PLACES, Blocks, read_blocks, read_rows
+from data.summaries import Groups, marks
+from data.summarized import Blocks, read_blocks, read_rows
 from data.view import View, between
 
 Axis = Literal["step", "epoch", "seconds"]
@@ -103,7 +103,8 @@ def thin(
         raise ValueError(f"`window` must be at least 1; got {window}.")
     source = measured(view, metric, x, events)
     if window == 1 and events is None:
-        blocks = read_blocks(view, metric, x, first, last, _BLOCKS_IN_A_BUCKET * (points // 4))
+        enough = _BLOCKS_IN_A_BUCKET * (points // 4)
+        blocks = read_blocks(view, metric, x, first, last, enough, wide=True)
         if blocks is not None:
             return _from_blocks(view, metric, x, blocks, source, first, last, points)
     return _from_rows(view, source, first, last, points, window)
@@ -218,17 +219,14 @@ def _from_blocks(
     runs = Groups.by(blocks["run"])
     sizes = np.add.reduceat(blocks["n"], runs.starts)
     long = sizes > points
-    chosen = np.flatnonzero(long[runs.of])
-    rows = read_rows(view, blocks.sources, metric, *_candidates(blocks, bucket, chosen))
-    edges = {"run": blocks["run"][chosen], "block": blocks["block"][chosen], "bucket": bucket[chosen]}
-    view.cursor.register("buckets", pa.table(edges))
-    view.cursor.register("candidates", rows)
-    rows = view.select(
-        f"SELECT DISTINCT candidates.*, {quoted(x)}::DOUBLE AS x, bucket FROM candidates JOIN buckets "
-        f"ON candidates.run = buckets.run AND block = floor(step / {BLOCK}) ORDER BY candidates.run, step"
-    )
-    run, place, value = (rows[name].to_numpy() for name in ("run", "bucket", "value"))
-    rows = rows.take(_kept(run, place, value, np.ones(len(run), dtype=bool))).drop_columns("bucket")
+    picked = _candidates(blocks, bucket, np.flatnonzero(long[runs.of]))
+    rows = read_rows(view, blocks.sources, None, picked["source"], picked["number"])
+    at = rows[x].cast(pa.float64())
+    rows = rows.append_column("x", at).append_column("value", pa.array(picked["value"]))
+    run, step = rows["run"].to_numpy(), rows["step"].to_numpy()
+    order = np.lexsort((step, run))
+    kept = _kept(run[order], picked["bucket"][order], picked["value"][order], np.ones(len(run), dtype=bool))
+    rows = rows.take(order[kept])
     if not long.all():
         view.cursor.register("long", pa.table({"run": blocks["run"][runs.starts][long]}))
         bounds, given = between("x", first, last)
@@ -239,20 +237,31 @@ def _from_blocks(
 
 def _candidates(
     blocks: Blocks, bucket: npt.NDArray[np.float64], chosen: npt.NDArray[np.intp]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return source and number of the rows that may be kept of the chosen blocks, by stretch of a bucket."""
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the rows that may be kept of the chosen blocks, by stretch of a bucket, each once.
+
+    These are arrays source, number, bucket and value, ordered by source and number; the value is known from
+    the blocks, so that none of the metric's own rows is read.
+    """
     run, bucket, source = blocks["run"][chosen], bucket[chosen], blocks["source"][chosen]
     groups = Groups.by(run, bucket, source)
     low, high = blocks["low"][chosen], blocks["high"][chosen]
     wanted = {
-        "lowest": groups.first(low == np.repeat(groups.least(low), groups.sizes)),
-        "highest": groups.first(high == np.repeat(groups.greatest(high), groups.sizes)),
-        "early": groups.first(blocks["early"][chosen] >= 0),
-        "late": groups.last(blocks["late"][chosen] >= 0),
-    } | {name: groups.first(blocks[name][chosen] >= 0) for name in ("lost", "up", "down")}
-    rows, sources = [], []
-    for name in PLACES:
-        at = wanted[name][wanted[name] >= 0]
-        rows.append(blocks[name][chosen][at])
-        sources.append(source[at])
-    return np.concatenate(sources), np.concatenate(rows)
+        "lowest": (groups.first(low == np.repeat(groups.least(low), groups.sizes)), low),
+        "highest": (groups.first(high == np.repeat(groups.greatest(high), groups.sizes)), high),
+        "early": (groups.first(blocks["early"][chosen] >= 0), blocks["opening"][chosen]),
+        "late": (groups.last(blocks["late"][chosen] >= 0), blocks["closing"][chosen]),
+    } | {
+        name: (groups.first(blocks[name][chosen] >= 0), np.full(len(chosen), value))
+        for name, value in (("lost", np.nan), ("up", np.inf), ("down", -np.inf))
+    }
+    parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in ("source", "number", "bucket", "value")}
+    for name, (at, value) in wanted.items():
+        at = at[at >= 0]
+        for part, column in zip(parts, (source, blocks[name][chosen], bucket, value), strict=True):
+            parts[part].append(column[at])
+    columns = {name: np.concatenate(each) for name, each in parts.items()}
+    order = np.lexsort((columns["number"], columns["source"]))
+    columns = {name: column[order] for name, column in columns.items()}
+    once = Groups.by(columns["source"], columns["number"]).starts
+    return {name: column[once] for name, column in columns.items()}

@@ -26,7 +26,10 @@ _TRIES = 100
 
 
 class Rows(NamedTuple):
-    """Where rows lie: SQL name, types of columns by lower-case name, whether sealed, SQL name of blocks."""
+    """Where rows lie: SQL name, types of columns by lower-case name, whether sealed, SQL name of blocks.
+
+    The name of the blocks is that before their size.
+    """
 
     name: str
     columns: dict[str, str]

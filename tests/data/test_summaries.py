@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data import aligning, events, sealing
-from data.summaries import BLOCK
+from data.summaries import BLOCK, SIZES, WIDE
 from data.traces import TraceWriter
 from tests.data.conftest import Lab
 from tests.data.test_banding import check
@@ -26,14 +26,15 @@ class Point(NamedTuple):
 
 
 def traces(seed: int) -> list[Point]:
-    """Return ragged runs with gaps, over up to twenty blocks, ordered by run and step; x need not rise."""
+    """Return ragged runs with gaps, over twenty or sixty blocks, ordered by run and step; x need not rise."""
     rng = np.random.default_rng(seed)
     points = []
     odd = rng.choice([0.0, 0.02, 0.3])
     rising = rng.random() < 0.5
+    span = int(rng.choice([20, 60]))
     for run in range(3):
         count = int(rng.choice([5, 60, 100]))
-        steps = np.sort(rng.choice(20 * BLOCK, size=count, replace=False)) - (
+        steps = np.sort(rng.choice(span * BLOCK, size=count, replace=False)) - (
             100 if rng.random() < 0.2 else 0
         )
         for step in steps.tolist():
@@ -71,12 +72,27 @@ def write(lab: Lab, study: str, points: list[Point], parts: int, mixed: bool, li
     return writer
 
 
-def in_blocks(points: list[Point], first: float | None, last: float | None) -> dict[int, list[list[Point]]]:
-    """Return each run's blocks that have a measured point in the range, the slow way."""
+def in_blocks(
+    points: list[Point], first: float | None, last: float | None, enough: int
+) -> dict[int, list[list[Point]]] | None:
+    """Return each run's blocks that have a measured point in the range, the slow way.
+
+    They are the widest of which a run has enough, narrow ones within ends; None where not even these are.
+    """
+    for size in (BLOCK,) if (first, last) != (None, None) else reversed(SIZES):
+        blocks = in_blocks_of(size, points, first, last)
+        if max(map(len, blocks.values()), default=0) >= enough:
+            return blocks
+    return None
+
+
+def in_blocks_of(
+    size: int, points: list[Point], first: float | None, last: float | None
+) -> dict[int, list[list[Point]]]:
     found: dict[int, dict[int, list[Point]]] = {}
     for point in points:
         if np.isfinite(point.x) and (first is None or point.x >= first) and (last is None or point.x <= last):
-            found.setdefault(point.run, {}).setdefault(point.step // BLOCK, []).append(point)
+            found.setdefault(point.run, {}).setdefault(point.step // size, []).append(point)
     kept = {
         run: [rows for rows in blocks.values() if any(row.value is not None for row in rows)]
         for run, blocks in found.items()
@@ -131,8 +147,8 @@ def test_thinned_and_spread_by_blocks_like_the_plain_loop(
 
 
 def _thin(lab: Lab, study: str, points: list[Point], x: Any, first: float | None, last: float | None) -> None:
-    blocks = in_blocks(points, first, last)
-    if max(map(len, blocks.values()), default=0) < 8:
+    blocks = in_blocks(points, first, last, 8)
+    if blocks is None:
         return
     found = lab.traces.thin(study, "loss", x=x, first=first, last=last, points=8)
     lows = [min(row.x for row in rows) for each in blocks.values() for rows in each]
@@ -161,14 +177,16 @@ def _thin(lab: Lab, study: str, points: list[Point], x: Any, first: float | None
 def _bands(
     lab: Lab, study: str, points: list[Point], x: Any, first: float | None, last: float | None
 ) -> None:
-    blocks = in_blocks(points, first, last)
-    if max(map(len, blocks.values()), default=0) < 3:
+    blocks = in_blocks(points, first, last, 3)
+    if blocks is None:
         return
+    ends = (first, last)
+    size = BLOCK if in_blocks_of(BLOCK, points, *ends) == blocks else WIDE
     found = lab.traces.bands(study, "loss", x=x, first=first, last=last, points=6)
     every = [(run, rows) for run, each in blocks.items() for rows in each]
     lows = [min(row.x for row in rows) for _, rows in every]
     highs = [max(row.x for row in rows) for _, rows in every]
-    numbers = [rows[0].step // BLOCK for _, rows in every]
+    numbers = [rows[0].step // size for _, rows in every]
     longest = max(
         sum(row.value is not None for run, rows in every if run == one for row in rows) for one in blocks
     )
