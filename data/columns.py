@@ -8,8 +8,8 @@ import pyarrow as pa
 KEYS = ("run", "step", "epoch", "seconds")
 """Whose row it is and when it was measured; every other column is a metric."""
 
-RESERVED = frozenset({*KEYS, "study", "arm", "seed", "x", "value", "kind", "metric"})
-"""Names that a metric cannot have, because results carry them."""
+RESERVED = frozenset({*KEYS, "study", "arm", "seed", "x", "value", "kind", "metric", "rowid"})
+"""Names that a metric cannot have, because results carry them, or DuckDB itself does."""
 
 Precision = Literal["float32", "float64"]
 
