@@ -52,6 +52,17 @@ for run in range(2 * seeds):
     writer.close()
 """
 
+SHOWN = """
+What each shows of the first metric, at 1280 x 800, as one comes to it:
+
+- Detour: every run as a faint line in its arm's colour, thinned but for its extremes; each arm's median
+  and quantile bands over its seeds, of all points, with their n; which share of the points is drawn.
+- TensorBoard: every run in a colour of its own, smoothed by 0.6, the raw line faint behind, in a card a
+  third as wide; outliers ignored when the axis is scaled; no arms, no bands.
+- Aim: every run in a colour of its own, all points of it; no arms and no bands until one groups by a
+  parameter, which TensorBoard's logs do not have.
+"""
+
 
 class Seen(NamedTuple):
     """How one tool did: seconds to take the files in, to the first chart after that, and MiB with it open.
@@ -278,6 +289,7 @@ def main() -> None:
     lines.append(
         f"\n{2 * arguments.seeds} runs of {arguments.steps} steps and 20 metrics, {size_mb:,.0f} MB of files."
     )
+    lines.append(SHOWN)
     report("beside", "Beside TensorBoard and Aim, on the same logs", "\n".join(lines), torch.device("cpu"))
 
 
