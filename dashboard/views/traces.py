@@ -153,7 +153,7 @@ def _draw(lab: Lab, choice: Choice, look: _Look, known: dict[str, MetricRow]) ->
         st.info(f"No run has this event: {escaped(look.event.words)}.", icon=":material/event_busy:")
         return
     asked = (choice.study.name, choice.arms, choice.chosen_arms, choice.seeds, len(choice.shown_runs))
-    drawing = _drawing(lab.store, version, *asked, look)
+    drawing = _drawing(lab.store, version, *asked, replace(look, more=()))
     if drawing is None:
         st.info("Nothing has been measured in this range yet.", icon=":material/hourglass_empty:")
         return
